@@ -1,0 +1,1 @@
+"""Runnable measurements, side by side, as ratios."""

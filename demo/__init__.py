@@ -1,0 +1,1 @@
+"""Small real upstreams that can be broken on purpose."""

@@ -1,0 +1,1 @@
+"""Request-scoped DataLoaders, and fields that batch by declaration."""

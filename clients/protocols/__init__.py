@@ -1,0 +1,1 @@
+"""GraphQL and REST: an operation becomes a request, a response becomes rows."""

@@ -1,0 +1,1 @@
+"""The pipeline's stages, one behaviour each; `clients/pipeline.py` puts them in order."""

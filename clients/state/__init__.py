@@ -1,0 +1,1 @@
+"""Pure state machines: `now` is passed in, nothing waits, nothing is sent."""

@@ -1,0 +1,1 @@
+"""Where answers are kept: memory first, Redis second."""

@@ -1,0 +1,1 @@
+"""The wire: one seam, one adapter a library."""

@@ -1,0 +1,1 @@
+"""GraphQL over HTTP: negotiation, parameters, documents, GraphiQL."""

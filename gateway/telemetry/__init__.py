@@ -1,0 +1,1 @@
+"""Logs and what listens to the pipeline's hooks."""

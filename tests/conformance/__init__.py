@@ -1,0 +1,1 @@
+"""Specifications, line by line."""

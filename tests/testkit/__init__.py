@@ -1,0 +1,1 @@
+"""Servers, clocks and upstreams to test against."""

@@ -1,0 +1,144 @@
+"""One call to an upstream and its answer: the values that travel through the pipeline."""
+
+import enum
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from clients.errors import UpstreamError
+from clients.operation import Operation
+
+
+class ProtocolName(enum.StrEnum):
+    """How a service is spoken to."""
+
+    GRAPHQL = "graphql"
+    REST = "rest"
+
+
+class ServedBy(enum.StrEnum):
+    """Where an answer came from."""
+
+    GRAPHQL = "graphql"
+    REST = "rest"
+    FRESH = "fresh"
+    """The cache, within `max_age_s`: no call was made."""
+    STALE = "stale"
+    """The cache, past `max_age_s`: the last good answer, because the service did not give a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """On whose behalf a call is made, and until when.
+
+    Attributes:
+        request_id: of this request; sent upstream with every attempt.
+        correlation_id: of the whole chain of requests this one is part of.
+        deadline: monotonic seconds of the pipeline's clock; None waits as long as the policies allow.
+        headers: the client's headers by lower-case name; a service gets those its entry names.
+    """
+
+    request_id: str
+    correlation_id: str
+    tenant: str | None = None
+    user: str | None = None
+    authorization: str | None = field(default=None, repr=False)
+    deadline: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def principal(self) -> str:
+        """Tells callers apart in cache keys: tenant, user and a digest of the credential, never the credential."""
+        secret = hashlib.blake2b(self.authorization.encode(), digest_size=16).hexdigest() if self.authorization else ""
+        return "\x1f".join((self.tenant or "", self.user or "", secret))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An operation with its variables, on behalf of a caller.
+
+    Attributes:
+        keys: for a batched operation, the keys asked for, without repeats; the answer is aligned to them.
+    """
+
+    operation: Operation
+    variables: Mapping[str, Any]
+    caller: Caller
+    keys: tuple[Any, ...] | None = None
+    attempt: int = 1
+
+    def for_keys(self, keys: Sequence[Any]) -> "Call":
+        """The same batched call for other keys."""
+        batch = self.operation.batch
+        if batch is None:
+            raise TypeError(f"{self.operation.name} is not a batched operation")
+        return replace(self, keys=tuple(keys), variables={**self.variables, batch.variable: list(keys)})
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """How a value was served.
+
+    Attributes:
+        reason: the code of the error that kept a better source from answering; None when nothing did.
+        age_s: seconds since the value was produced upstream; None when it came from there just now.
+    """
+
+    by: ServedBy
+    reason: str | None = None
+    age_s: float | None = None
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the client is owed a note about it."""
+        return self.reason is not None or self.by is ServedBy.STALE
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error the upstream reported inside an otherwise usable answer.
+
+    Attributes:
+        index: of the row it belongs to (aligned to the call's keys); None for the whole answer.
+        path: inside the row.
+    """
+
+    message: str
+    code: str | None
+    index: int | None = None
+    path: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an upstream call gives.
+
+    Attributes:
+        value: the operation's result. For a batched call, a list with one entry a key, in key order: a row,
+            None where the upstream knows no such row, or the error of just that key.
+        served: how it was served.
+        served_rows: for a batched call, by index, where a row was served otherwise than `served` says.
+        problems: errors the upstream reported beside the data; such an answer is never cached.
+        size: bytes of the body that carried it.
+    """
+
+    value: Any
+    served: Served
+    served_rows: Mapping[int, Served] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    size: int = 0
+
+    def row(self, index: int) -> Any:
+        """The row at `index`; raises the error of that key if it has one."""
+        value = self.value[index]
+        if isinstance(value, UpstreamError):
+            raise value
+        return value
+
+    def served_row(self, index: int) -> Served:
+        """How the row at `index` was served."""
+        return self.served_rows.get(index, self.served)
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+"""The rest of the pipeline, as a stage sees it."""

@@ -1,0 +1,159 @@
+"""Everything that can go wrong with an upstream call.
+
+UpstreamError
+├── AttemptFailed            one attempt on the wire went wrong
+│   ├── ConnectFailed        refused, no such host, bad certificate: nothing was sent
+│   ├── ConnectionLost       broke while sending or receiving
+│   ├── AttemptTimeout       took longer than the service's `timeout_s`
+│   ├── ServerFailed         5xx and 408, or a GraphQL answer that reports the server's own failure
+│   ├── RateLimited          429
+│   └── MalformedResponse    not what was agreed: not JSON, wrong shape, too large, an unexpected status
+├── Rejected                 the upstream understood and said no: 4xx, GraphQL user errors
+│   └── ContractMismatch     it does not know the document or the route; the other protocol may
+├── CircuitOpen              refused here, the circuit is open; nothing was sent
+├── DeadlineExceeded         the request's deadline came first
+└── ServiceUnavailable       every way to the service failed; `causes` has each
+
+What a stage does with an error is written on the error, as data: see the class attributes.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class UpstreamError(Exception):
+    """Base of all; its message is safe to show to a client.
+
+    Attributes:
+        service: the service's name in gateway.yaml.
+        retry_after_s: seconds the upstream (or the circuit) asks to wait, if it said so.
+    """
+
+    code: ClassVar[str] = "UPSTREAM_ERROR"
+    category: ClassVar[str] = "external_service"
+    counts_as_failure: ClassVar[bool] = False
+    """The circuit breaker counts it."""
+    transient: ClassVar[bool] = False
+    """Another attempt may well succeed; the retry stage tries again."""
+    falls_back: ClassVar[bool] = False
+    """The next protocol of the fallback chain is tried."""
+    allows_stale: ClassVar[bool] = False
+    """The last good answer may be served instead."""
+    reached_upstream: ClassVar[bool] = True
+    """The upstream may have acted on the call; a mutation must not be sent again."""
+
+    def __init__(self, service: str, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(f"{service}: {message}")
+        self.service = service
+        self.retry_after_s = retry_after_s
+
+    @property
+    def message(self) -> str:
+        """The whole sentence, beginning with the service's name."""
+        return str(self.args[0])
+
+
+class AttemptFailed(UpstreamError):
+    """One attempt on the wire went wrong."""
+
+    falls_back = True
+    allows_stale = True
+    counts_as_failure = True
+
+
+class ConnectFailed(AttemptFailed):
+    """No connection: refused, no such host, bad certificate. Nothing was sent."""
+
+    code = "UPSTREAM_UNREACHABLE"
+    category = "network"
+    transient = True
+    reached_upstream = False
+
+
+class ConnectionLost(AttemptFailed):
+    """The connection broke while sending or receiving."""
+
+    code = "UPSTREAM_CONNECTION_LOST"
+    category = "network"
+    transient = True
+
+
+class AttemptTimeout(AttemptFailed):
+    """No whole answer within the service's `timeout_s`."""
+
+    code = "UPSTREAM_TIMEOUT"
+    category = "network"
+    transient = True
+
+
+class ServerFailed(AttemptFailed):
+    """The upstream reports its own failure: 5xx, 408, or such a code in a GraphQL answer."""
+
+    code = "UPSTREAM_SERVER_ERROR"
+
+    def __init__(self, service: str, message: str, *, transient: bool, retry_after_s: float | None = None) -> None:
+        super().__init__(service, message, retry_after_s=retry_after_s)
+        self.transient = transient  # type: ignore[misc]  # 501 and the like will say the same again
+
+
+class RateLimited(AttemptFailed):
+    """429: the upstream's word on rate. Honoured, and no sign of ill health."""
+
+    code = "UPSTREAM_RATE_LIMITED"
+    category = "rate_limit"
+    transient = True
+    counts_as_failure = False
+
+
+class MalformedResponse(AttemptFailed):
+    """The answer is not what was agreed: not JSON, wrong shape, too large, a redirect."""
+
+    code = "UPSTREAM_MALFORMED_RESPONSE"
+
+
+class Rejected(UpstreamError):
+    """The upstream understood and said no; asking again, or elsewhere, would not change that."""
+
+    code = "UPSTREAM_REJECTED"
+
+    def __init__(self, service: str, message: str, *, status: int | None = None, upstream_code: str | None = None):
+        super().__init__(service, message)
+        self.status = status
+        self.upstream_code = upstream_code
+
+
+class ContractMismatch(Rejected):
+    """The upstream does not know this document or route; no failure of its health, and worth the other protocol."""
+
+    code = "UPSTREAM_CONTRACT_MISMATCH"
+    falls_back = True
+
+
+class CircuitOpen(UpstreamError):
+    """Refused here without touching the wire, because the circuit is open."""
+
+    code = "CIRCUIT_OPEN"
+    falls_back = True
+    allows_stale = True
+    reached_upstream = False
+
+
+class DeadlineExceeded(UpstreamError):
+    """The request's deadline came before an answer; says nothing about the upstream."""
+
+    code = "DEADLINE_EXCEEDED"
+    category = "network"
+    allows_stale = True
+
+
+class ServiceUnavailable(UpstreamError):
+    """Every way to the service failed. `causes` has the error of each, in the order they were tried."""
+
+    code = "SERVICE_UNAVAILABLE"
+    allows_stale = True
+
+    def __init__(self, service: str, causes: Sequence[UpstreamError]) -> None:
+        waits = [c.retry_after_s for c in causes if c.retry_after_s is not None]
+        reasons = "; ".join(c.message.removeprefix(f"{service}: ") for c in causes)
+        super().__init__(service, f"no way to it answered ({reasons})", retry_after_s=min(waits, default=None))
+        self.causes = tuple(causes)

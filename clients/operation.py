@@ -1,0 +1,333 @@
+"""An upstream operation, declared once: a GraphQL document, a REST route, and the rows both give."""
+
+import enum
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gql
+from graphql import (
+    FieldNode,
+    GraphQLError,
+    ListTypeNode,
+    NonNullTypeNode,
+    OperationDefinitionNode,
+    OperationType,
+    VariableDefinitionNode,
+    print_ast,
+)
+from uritemplate import URITemplate
+
+
+class OperationError(Exception):
+    """A declaration that cannot work; raised where it is declared, at import. Says which part and what to do."""
+
+
+class Kind(enum.StrEnum):
+    """Whether a call may be repeated and its answer kept."""
+
+    QUERY = "query"
+    MUTATION = "mutation"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How many keys become one call.
+
+    Attributes:
+        variable: the variable that takes the list of keys.
+        key: the row's attributes that make up its key; with more than one, a key is a tuple and is sent as an object.
+        max_size: keys in one call; more are split into several.
+    """
+
+    variable: str
+    key: tuple[str, ...]
+    max_size: int = 100
+
+    def encode(self, key: Any) -> Any:
+        """A key as the upstream gets it."""
+        return key if len(self.key) == 1 else dict(zip(self.key, key, strict=True))
+
+    def of(self, row: Any) -> Any:
+        """A row's key, comparable with `normal`."""
+        parts = tuple(str(getattr(row, name)) for name in self.key)
+        return parts[0] if len(parts) == 1 else parts
+
+    def normal(self, key: Any) -> Any:
+        """A key asked for, comparable with `of`: upstreams differ over 1 and "1"."""
+        return str(key) if len(self.key) == 1 else tuple(str(part) for part in key)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLDocument:
+    """The GraphQL side: exactly one operation, sent as it stands.
+
+    Attributes:
+        rows: the response path, below `data`, at which the rows are found.
+        variables: each variable of the document, and whether it must be given.
+    """
+
+    text: str
+    name: str | None
+    kind: Kind
+    rows: tuple[str, ...]
+    variables: Mapping[str, VariableDefinitionNode]
+
+    @classmethod
+    def parse(cls, text: str, rows: str | None = None) -> "GraphQLDocument":
+        """Read a document.
+
+        Raises:
+            OperationError: it does not parse, or holds more or less than one query or mutation.
+        """
+        try:
+            document = gql.gql(text).document
+        except GraphQLError as error:
+            raise OperationError(f"graphql: the document does not parse: {error.message}") from error
+        operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
+        if len(operations) != 1 or operations[0].operation is OperationType.SUBSCRIPTION:
+            raise OperationError(f"graphql: expected one query or mutation in the document, found {len(operations)}")
+        operation = operations[0]
+        selections = operation.selection_set.selections
+        if rows is None:
+            if len(selections) != 1 or not isinstance(selections[0], FieldNode):
+                raise OperationError(
+                    "graphql: the document selects more than one root field; say which has the rows: graphql_rows=…"
+                )
+            field = selections[0]
+            rows = (field.alias or field.name).value
+        return cls(
+            text=text,
+            name=operation.name.value if operation.name else None,
+            kind=Kind(operation.operation.value),
+            rows=tuple(rows.split(".")),
+            variables={d.variable.name.value: d for d in operation.variable_definitions or ()},
+        )
+
+    def is_required(self, variable: str) -> bool:
+        """Whether a call must give the variable."""
+        definition = self.variables[variable]
+        return isinstance(definition.type, NonNullTypeNode) and definition.default_value is None
+
+    def is_list(self, variable: str) -> bool:
+        """Whether the variable takes a list."""
+        kind = self.variables[variable].type
+        return isinstance(kind.type if isinstance(kind, NonNullTypeNode) else kind, ListTypeNode)
+
+    def type_of(self, variable: str) -> str:
+        """The variable's type as the document spells it."""
+        return print_ast(self.variables[variable].type)
+
+
+_ROUTE = re.compile(r"(?P<method>[A-Z]+) (?P<template>/\S*)")
+_EXPRESSION = re.compile(r"\{[^}]*\}")
+_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+_METHODS = _BODY_METHODS | {"GET", "HEAD", "DELETE"}
+_UNSAFE_SEGMENTS = frozenset({"", ".", ".."})
+
+
+@dataclass(frozen=True, slots=True)
+class RestRoute:
+    """The REST side: a method and a URI template (RFC 6570, level 4).
+
+    `{id}` is a path segment, `{?ids}` a comma list, `{?ids*}` a repeated parameter. With POST, PUT and PATCH the
+    variables that the template does not name are the JSON body, by their names (as `body: "*"` in google.api.http).
+
+    Attributes:
+        rows: the path in the answer at which the rows are found; empty: the answer itself.
+    """
+
+    method: str
+    template: URITemplate
+    rows: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str, rows: str | None = None) -> "RestRoute":
+        """Read `METHOD /path{?query}`.
+
+        Raises:
+            OperationError: it is not of that form.
+        """
+        match = _ROUTE.fullmatch(text.strip())
+        if match is None or match["method"] not in _METHODS:
+            raise OperationError(f'rest: expected "METHOD /path", such as "GET /customers{{?ids}}", found "{text}"')
+        if "{" in _EXPRESSION.sub("", match["template"]) or "}" in _EXPRESSION.sub("", match["template"]):
+            raise OperationError(f'rest: unbalanced braces in "{match["template"]}"')
+        for name in (template := URITemplate(match["template"])).variable_names:
+            if not name.isidentifier():
+                raise OperationError(
+                    f'rest: "{name}" in "{text}" is no variable name; write {{?ids}} for a comma list, '
+                    "{?ids*} for a repeated parameter"
+                )
+        return cls(match["method"], template, tuple(rows.split(".")) if rows else ())
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The variables that the template names."""
+        return frozenset(self.template.variable_names)
+
+    @property
+    def has_body(self) -> bool:
+        """Whether variables outside the template travel in a JSON body."""
+        return self.method in _BODY_METHODS
+
+    def path(self, variables: Mapping[str, Any]) -> str:
+        """The path and query for these variables.
+
+        Raises:
+            ValueError: a path segment would come out empty, `.` or `..`, which names another resource.
+        """
+        path = self.template.expand(dict(variables))
+        segments = path.split("?", 1)[0].split("/")[1:]
+        declared = self.template.uri.split("{?", 1)[0].split("/")[1:]
+        if len(segments) != len(declared) or any(
+            segment in _UNSAFE_SEGMENTS for segment, template in zip(segments, declared, strict=True) if template
+        ):
+            raise ValueError(f"the variables do not fill the path {self.template.uri}")
+        return path
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.template.uri}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """One thing an upstream can be asked, over GraphQL, REST or both. Declare it with `operation()`.
+
+    Attributes:
+        name: unique within the service; names the operation in logs, caches and `routes` of gateway.yaml.
+        row: the type one row is decoded into (msgspec: a Struct, dataclass, TypedDict or built-in type).
+        many: the rows are a list.
+        batch: set when the operation takes a list of keys and gives a row for each.
+        public: the answer is the same for every caller, so they may share cached rows.
+    """
+
+    service: str
+    name: str
+    row: Any
+    graphql: GraphQLDocument | None
+    rest: RestRoute | None
+    kind: Kind
+    many: bool = False
+    batch: Batch | None = None
+    public: bool = False
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """Every variable a call may give."""
+        names = frozenset(self.graphql.variables) if self.graphql else frozenset()
+        return names | (self.rest.variables if self.rest else frozenset())
+
+
+def operation(
+    service: str,
+    name: str,
+    *,
+    row: Any,
+    graphql: str | None = None,
+    rest: str | None = None,
+    many: bool = False,
+    key: str | Sequence[str] | None = None,
+    by: str | None = None,
+    max_batch_size: int = 100,
+    kind: Kind | None = None,
+    public: bool = False,
+    graphql_rows: str | None = None,
+    rest_rows: str | None = None,
+) -> Operation:
+    """Declare an operation, checking that its parts fit together.
+
+    Args:
+        service: the service's name in gateway.yaml.
+        name: unique within the service.
+        row: the type one row is decoded into.
+        graphql: a document with one query or mutation.
+        rest: `METHOD /path`, a URI template of RFC 6570.
+        many: the rows are a list; implied by `key`.
+        key: the row attribute (or attributes) that a batch is aligned by; makes the operation a batched one.
+        by: the variable that takes the keys; may be left out when there is only one variable.
+        max_batch_size: keys in one call.
+        kind: needed only without a document, when a POST is a query; GET and HEAD are queries by themselves.
+        public: callers may share cached rows.
+        graphql_rows: the path below `data` to the rows, with dots; default: the document's only root field.
+        rest_rows: the path to the rows in the REST answer, with dots; default: the whole answer.
+
+    Raises:
+        OperationError: naming the operation, the part and what to do.
+    """
+    try:
+        if graphql is None and rest is None:
+            raise OperationError("give graphql=…, rest=…, or both")
+        document = GraphQLDocument.parse(graphql, graphql_rows) if graphql is not None else None
+        route = RestRoute.parse(rest, rest_rows) if rest is not None else None
+        batch = None
+        if key is not None:
+            batch = _batch(document, route, key, by, max_batch_size)
+        declared = Operation(
+            service=service,
+            name=name,
+            row=row,
+            graphql=document,
+            rest=route,
+            kind=_kind(document, route, kind),
+            many=many or batch is not None,
+            batch=batch,
+            public=public,
+        )
+        if document is not None and route is not None:
+            check_route(declared, route)
+    except OperationError as error:
+        raise OperationError(f"operation {service}.{name}: {error}") from error
+    return declared
+
+
+def check_route(declared: Operation, route: RestRoute) -> None:
+    """Refuse a route that names a variable the operation does not have.
+
+    Raises:
+        OperationError: naming the variable and those there are.
+    """
+    unknown = route.variables - declared.variables
+    if unknown:
+        known = ", ".join(sorted(declared.variables)) or "none"
+        raise OperationError(
+            f'rest: "{route}" names {", ".join(sorted(unknown))}, which the operation does not have '
+            f"(its variables: {known})"
+        )
+    if declared.graphql is not None and not route.has_body:
+        lost = {v for v in declared.graphql.variables if declared.graphql.is_required(v)} - route.variables
+        if lost:
+            raise OperationError(
+                f'rest: "{route}" does not carry {", ".join(sorted(lost))}, which the operation requires; '
+                "add it to the template, or use POST to send it in the body"
+            )
+
+
+def _kind(document: GraphQLDocument | None, route: RestRoute | None, given: Kind | None) -> Kind:
+    if document is not None:
+        if given is not None and given is not document.kind:
+            raise OperationError(f"kind: the document is a {document.kind}, not a {given}")
+        return document.kind
+    if given is not None:
+        return given
+    return Kind.QUERY if route is not None and route.method in {"GET", "HEAD"} else Kind.MUTATION
+
+
+def _batch(
+    document: GraphQLDocument | None, route: RestRoute | None, key: str | Sequence[str], by: str | None, max_size: int
+) -> Batch:
+    names = (key,) if isinstance(key, str) else tuple(key)
+    variables = sorted(document.variables if document else route.variables if route else ())
+    if by is None:
+        lists = [v for v in variables if document is None or document.is_list(v)]
+        if len(lists) != 1:
+            raise OperationError(f"by: say which variable takes the keys: by=… (found: {', '.join(lists) or 'none'})")
+        by = lists[0]
+    elif by not in variables and not (document is None and route is not None and route.has_body):
+        raise OperationError(f"by: there is no variable {by} (found: {', '.join(variables) or 'none'})")
+    elif document is not None and not document.is_list(by):
+        raise OperationError(f"by: ${by} takes {document.type_of(by)}, expected a list of keys")
+    if not names or max_size < 1:
+        raise OperationError("key: name at least one attribute, and max_batch_size ≥ 1")
+    return Batch(by, names, max_size)
