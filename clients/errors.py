@@ -9,7 +9,9 @@ UpstreamError
 │   ├── RateLimited          429
 │   └── MalformedResponse    not what was agreed: not JSON, wrong shape, too large, an unexpected status
 ├── Rejected                 the upstream understood and said no: 4xx, GraphQL user errors
-│   └── ContractMismatch     it does not know the document or the route; the other protocol may
+│   ├── ContractMismatch     it does not know the document or the route; the other protocol may
+│   └── InvalidVariables     the variables do not fill the route; nothing was sent
+├── ExecutionFailed          a resolver of the upstream failed, and it does not say whose fault that is
 ├── CircuitOpen              refused here, the circuit is open; nothing was sent
 ├── DeadlineExceeded         the request's deadline came first
 └── ServiceUnavailable       every way to the service failed; `causes` has each
@@ -129,6 +131,21 @@ class ContractMismatch(Rejected):
     falls_back = True
 
 
+class InvalidVariables(Rejected):
+    """The variables do not fill the route's path; nothing was sent."""
+
+    code = "UPSTREAM_INVALID_VARIABLES"
+    category = "validation"
+    reached_upstream = False
+
+
+class ExecutionFailed(UpstreamError):
+    """A resolver of the upstream failed without a code: the other protocol is asked, and nothing is held against it."""
+
+    code = "UPSTREAM_EXECUTION_FAILED"
+    falls_back = True
+
+
 class CircuitOpen(UpstreamError):
     """Refused here without touching the wire, because the circuit is open."""
 
@@ -150,10 +167,10 @@ class ServiceUnavailable(UpstreamError):
     """Every way to the service failed. `causes` has the error of each, in the order they were tried."""
 
     code = "SERVICE_UNAVAILABLE"
-    allows_stale = True
 
     def __init__(self, service: str, causes: Sequence[UpstreamError]) -> None:
         waits = [c.retry_after_s for c in causes if c.retry_after_s is not None]
         reasons = "; ".join(c.message.removeprefix(f"{service}: ") for c in causes)
         super().__init__(service, f"no way to it answered ({reasons})", retry_after_s=min(waits, default=None))
         self.causes = tuple(causes)
+        self.allows_stale = any(c.allows_stale for c in causes)  # type: ignore[misc]  # one refusal does not hide a failure

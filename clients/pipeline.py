@@ -1,0 +1,73 @@
+"""The order of the stages, once, as a list: outermost first, and what is protocol-specific once for each protocol."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Protocol
+
+from clients.call import Answer, Call, Handler, ProtocolName
+from clients.clock import Clock
+from clients.hooks import Hooks
+from clients.protocols.exchange import Exchange
+from clients.service import Service
+from clients.stages.attempt_timeout import AttemptTimer
+from clients.stages.breaker import Breaker
+from clients.stages.deadline import Deadline
+from clients.stages.fallback import Fallback
+from clients.stages.observe import Observe
+from clients.stages.retry import Retry
+from clients.stages.single_flight import SingleFlight
+from clients.stages.stale_cache import StaleCache
+from clients.state.circuit import Circuit
+
+
+class Stage(Protocol):
+    """One behaviour of the pipeline: answers itself, or calls `inner` as often as it likes."""
+
+    async def __call__(self, call: Call, inner: Handler) -> Answer:
+        """Answer the call."""
+        ...
+
+
+def chain(*stages: Stage, innermost: Handler) -> Handler:
+    """One handler out of stages, outermost first."""
+    handler = innermost
+    for stage in reversed(stages):
+        handler = partial(stage, inner=handler)
+    return handler
+
+
+def assemble(
+    service: Service,
+    *,
+    cache: StaleCache,
+    flights: SingleFlight,
+    retry: Retry,
+    circuits: Mapping[ProtocolName, Circuit],
+    exchanges: Mapping[ProtocolName, Exchange],
+    hooks: Hooks,
+    clock: Clock,
+) -> Handler:
+    """The whole pipeline of one service.
+
+    The deadline, the cache and the flights stand once for the service. Each protocol has its own retries, circuit and
+    timer: retries stand outside the breaker, so the circuit sees every attempt and a refusal is not tried again.
+    """
+    name, timeout_s = service.name, service.policy.timeout_s
+    return chain(
+        Deadline(name, clock),
+        cache,
+        flights,
+        innermost=Fallback(
+            service,
+            {
+                protocol: chain(
+                    retry,
+                    Breaker(name, protocol, circuits[protocol], clock),
+                    Observe(protocol, hooks, clock),
+                    AttemptTimer(name, timeout_s, clock),
+                    innermost=exchange,
+                )
+                for protocol, exchange in exchanges.items()
+            },
+        ),
+    )

@@ -1,0 +1,169 @@
+"""What both protocols share: sending one attempt, naming what went wrong, and reading an HTTP status."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from clients.call import Answer, Call, Problem, ProtocolName, Served, ServedBy
+from clients.clock import Clock
+from clients.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    ContractMismatch,
+    MalformedResponse,
+    RateLimited,
+    Rejected,
+    ServerFailed,
+    UpstreamError,
+)
+from clients.operation import Kind
+from clients.protocols.alignment import MissingKeyError, align
+from clients.service import Service
+from clients.transports.base import Wire, WireBroken, WireConnectError, WireResponse, WireTooLarge
+
+_TRANSIENT_STATUSES = frozenset({408, 500, 502, 503, 504})
+_ABSENT_STATUSES = frozenset({404, 410})
+_UNKNOWN_ROUTE_STATUSES = frozenset({404, 405, 406, 410, 415, 501})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, before the headers that every attempt gets."""
+
+    method: str
+    url: str
+    body: bytes | None
+    headers: Mapping[str, str]
+    where: str
+    """How messages name it: `REST GET /customers`, `GraphQL customers`."""
+
+
+class Exchange(ABC):
+    """The innermost handler of a pipeline: one attempt over one protocol, from a call to rows.
+
+    Subclasses turn a call into a `Request` and a response's body into an `Answer`; both are compiled once an operation.
+    """
+
+    protocol: ProtocolName
+
+    def __init__(self, service: Service, wire: Wire, clock: Clock) -> None:
+        self._service = service
+        self._wire = wire
+        self._clock = clock
+
+    async def __call__(self, call: Call) -> Answer:
+        """Make one attempt.
+
+        Raises:
+            UpstreamError: of any kind but CircuitOpen; TimeoutError and CancelledError pass through.
+        """
+        service = self._service
+        request = self.request(call)
+        headers = {**request.headers, **service.headers, **service.forwarded(call.caller)}
+        if call.attempt > 1:
+            headers["x-retry-attempt"] = str(call.attempt - 1)
+        try:
+            response = await self._wire.send(
+                request.method, request.url, headers, request.body, max_body_bytes=service.policy.max_body_bytes
+            )
+        except WireConnectError as error:
+            raise ConnectFailed(service.name, f"{request.where}: no connection ({error})") from error
+        except WireBroken as error:
+            raise ConnectionLost(service.name, f"{request.where}: the connection broke ({error})") from error
+        except WireTooLarge as error:
+            limit = service.policy.max_body_bytes
+            raise MalformedResponse(
+                service.name, f"{request.where}: the answer is larger than max_body_bytes ({limit})"
+            ) from error
+        return self.answer(call, request, response)
+
+    @abstractmethod
+    def request(self, call: Call) -> Request:
+        """The HTTP request of a call."""
+
+    @abstractmethod
+    def answer(self, call: Call, request: Request, response: WireResponse) -> Answer:
+        """The rows of a response.
+
+        Raises:
+            UpstreamError: the response says so, or cannot be understood.
+        """
+
+    def refuse_status(self, request: Request, response: WireResponse) -> None:
+        """Raise what a status other than 2xx means; RFC 9110 §15."""
+        status, where, name = response.status, request.where, self._service.name
+        if 200 <= status < 300:
+            return
+        said = f"{where} answered {status}"
+        if status == 429:
+            raise RateLimited(name, said, retry_after_s=retry_after(response, self._clock.wall()))
+        if status >= 500 or status == 408:
+            if status == 501 and self.protocol is ProtocolName.GRAPHQL:
+                raise ContractMismatch(name, said, status=status)
+            raise ServerFailed(
+                name,
+                said,
+                transient=status in _TRANSIENT_STATUSES,
+                retry_after_s=retry_after(response, self._clock.wall()),
+            )
+        if status >= 400:
+            if self.protocol is ProtocolName.GRAPHQL and status in _UNKNOWN_ROUTE_STATUSES:
+                raise ContractMismatch(name, said, status=status)
+            raise Rejected(name, said, status=status)
+        raise MalformedResponse(name, f"{said}; expected 2xx (redirects are not followed)")
+
+    def aligned(
+        self, call: Call, request: Request, rows: Any, problems: tuple[Problem, ...], response: WireResponse
+    ) -> Answer:
+        """An answer from decoded rows, a batched call's in the order of its keys."""
+        served = Served(ServedBy(self.protocol.value))
+        size = len(response.body)
+        if call.keys is None:
+            return Answer(rows, served, problems=problems, size=size)
+        try:
+            values, left = align(call, rows or (), problems, self._row_error)
+        except MissingKeyError as error:
+            raise MalformedResponse(
+                self._service.name, f"{request.where}: a row lacks the key it is matched by ({error})"
+            ) from error
+        return Answer(values, served, problems=left, size=size)
+
+    def absent(self, call: Call) -> Answer:
+        """The answer when the upstream says that there is no such thing: null, and no failure."""
+        value = [None] * len(call.keys) if call.keys is not None else [] if call.operation.many else None
+        return Answer(value, Served(ServedBy(self.protocol.value)))
+
+    def means_absent(self, call: Call, response: WireResponse) -> bool:
+        """Whether a REST answer says that the row does not exist. A mutation's 404 is a refusal."""
+        return response.status in _ABSENT_STATUSES and call.operation.kind is Kind.QUERY
+
+    def out_of_shape(self, request: Request, error: Exception) -> MalformedResponse:
+        """The error of a body that is not what was agreed; msgspec's message has the path (`$.data[3].name`)."""
+        return MalformedResponse(self._service.name, f"{request.where}: the answer is out of shape: {error}")
+
+    def _row_error(self, problem: Problem) -> UpstreamError:
+        return Rejected(self._service.name, problem.message, upstream_code=problem.code)
+
+
+def retry_after(response: WireResponse, now: datetime) -> float | None:
+    """Seconds that Retry-After asks for (RFC 9110 §10.2.3: seconds or a date); None when absent or unreadable.
+
+    A negative wait means no retry is wanted; it comes back as infinity.
+    """
+    value = response.headers.get("retry-after")
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            date = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        seconds = max(0.0, (date - now).total_seconds())
+    return seconds if seconds >= 0 else float("inf")

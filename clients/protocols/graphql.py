@@ -1,0 +1,156 @@
+"""An operation over GraphQL: its document as it stands, and the rows out of `data`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from clients.call import Answer, Call, Problem, ProtocolName
+from clients.errors import ContractMismatch, ExecutionFailed, Rejected, ServerFailed, UpstreamError
+from clients.operation import GraphQLDocument, Operation
+from clients.protocols.decoding import dig, nested, rows_type
+from clients.protocols.exchange import Exchange, Request
+from clients.transports.base import WireResponse
+
+_HEADERS = {
+    "content-type": "application/json",
+    "accept": "application/graphql-response+json, application/json;q=0.9",
+}
+# There is no standard list of codes. These are what Apollo Server and Router, Hive, Mercurius and this gateway send for
+# their own failures, for documents they do not know, and for rows that do not exist.
+_FAILURE_CODES = frozenset(
+    {
+        "INTERNAL_SERVER_ERROR",
+        "INTERNAL_ERROR",
+        "DOWNSTREAM_SERVICE_ERROR",
+        "SUBREQUEST_HTTP_ERROR",
+        "SUBREQUEST_MALFORMED_RESPONSE",
+        "SERVICE_UNAVAILABLE",
+        "GATEWAY_TIMEOUT",
+        "REQUEST_TIMEOUT",
+        "TIMEOUT",
+    }
+)
+_CONTRACT_CODES = frozenset(
+    {
+        "GRAPHQL_PARSE_FAILED",
+        "GRAPHQL_VALIDATION_FAILED",
+        "OPERATION_RESOLUTION_FAILURE",
+        "PERSISTED_QUERY_NOT_FOUND",
+        "PERSISTED_QUERY_NOT_SUPPORTED",
+    }
+)
+_ABSENT_CODES = frozenset({"NOT_FOUND"})
+
+
+class _ErrorItem(msgspec.Struct):
+    """One entry of `errors` (GraphQL specification, §7.1.2)."""
+
+    message: str
+    path: list[str | int] | None = None
+    extensions: dict[str, Any] | None = None
+
+    @property
+    def code(self) -> str | None:
+        code = (self.extensions or {}).get("code")
+        return code if isinstance(code, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    document: GraphQLDocument
+    prefix: bytes
+    decoder: msgspec.json.Decoder[Any]
+    where: str
+
+
+class GraphQLExchange(Exchange):
+    """One attempt over GraphQL."""
+
+    protocol = ProtocolName.GRAPHQL
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._compiled: dict[Operation, _Compiled] = {}
+        self._encode = msgspec.json.Encoder().encode
+
+    def request(self, call: Call) -> Request:
+        """POST of document and variables."""
+        compiled = self._compiled.get(call.operation) or self._compile(call.operation)
+        variables = compiled.document.variables
+        body = (
+            compiled.prefix
+            + self._encode({name: value for name, value in call.variables.items() if name in variables})
+            + b"}"
+        )
+        url = self._service.graphql or ""
+        return Request("POST", url, body, _HEADERS, compiled.where)
+
+    def answer(self, call: Call, request: Request, response: WireResponse) -> Answer:
+        """The rows at the document's path; errors classified by their codes."""
+        if response.status >= 500 or response.status in {408, 429} or 300 <= response.status < 400:
+            self.refuse_status(request, response)
+        compiled = self._compiled[call.operation]
+        try:
+            envelope = compiled.decoder.decode(response.body)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            self.refuse_status(request, response)
+            raise self.out_of_shape(request, error) from error
+        path = compiled.document.rows
+        rows = dig(envelope.data, len(path))
+        errors: list[_ErrorItem] = envelope.errors or []
+        if not errors:
+            if envelope.data is None:
+                self.refuse_status(request, response)
+                raise self.out_of_shape(request, ValueError("neither data nor errors"))
+            return self.aligned(call, request, rows, (), response)
+        if rows is None:
+            if all(error.code in _ABSENT_CODES for error in errors):
+                return self.absent(call)
+            raise self._error(request, response, errors)
+        return self.aligned(call, request, rows, tuple(_problem(e, path) for e in errors), response)
+
+    def _error(self, request: Request, response: WireResponse, errors: list[_ErrorItem]) -> UpstreamError:
+        """The error of an answer without rows: the failure if there is one, else what was refused."""
+        name = self._service.name
+        for error in errors:
+            if error.code in _FAILURE_CODES:
+                return ServerFailed(name, f"{request.where}: {error.message} [{error.code}]", transient=False)
+        first = errors[0]
+        said = f"{request.where}: {first.message}" + (f" [{first.code}]" if first.code else "")
+        if first.code in _CONTRACT_CODES or (first.code is None and not first.path):
+            return ContractMismatch(name, said, status=response.status, upstream_code=first.code)
+        if first.code is None:
+            return ExecutionFailed(name, said)
+        return Rejected(name, said, status=response.status, upstream_code=first.code)
+
+    def _compile(self, operation: Operation) -> _Compiled:
+        document = operation.graphql
+        if document is None:
+            raise TypeError(f"{operation.name} has no GraphQL document")
+        head: dict[str, Any] = {"query": document.text}
+        if document.name is not None:
+            head["operationName"] = document.name
+        envelope = msgspec.defstruct(
+            "Envelope",
+            [
+                ("data", nested(document.rows, rows_type(operation)) | None, None),
+                ("errors", list[_ErrorItem] | None, None),
+            ],
+        )
+        compiled = _Compiled(
+            document=document,
+            prefix=self._encode(head)[:-1] + b',"variables":',
+            decoder=msgspec.json.Decoder(envelope),
+            where=f"GraphQL {operation.name}",
+        )
+        self._compiled[operation] = compiled
+        return compiled
+
+
+def _problem(error: _ErrorItem, rows_path: tuple[str, ...]) -> Problem:
+    path = tuple(error.path or ())
+    below = path[len(rows_path) :] if path[: len(rows_path)] == rows_path else ()
+    if below and isinstance(below[0], int):
+        return Problem(error.message, error.code, below[0], below[1:])
+    return Problem(error.message, error.code, None, below)

@@ -1,0 +1,52 @@
+"""One service as the pipeline sees it: where it is, what it is sent, and how patient the gateway is with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from clients.call import Caller
+from clients.operation import RestRoute
+from clients.policy import ServicePolicy
+
+DEFAULT_FORWARD = ("x-request-id", "x-correlation-id")
+_OF_ATTEMPTS = frozenset(DEFAULT_FORWARD)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service of gateway.yaml.
+
+    Attributes:
+        graphql: URL of its GraphQL endpoint; None when it has none.
+        rest: base URL that REST routes are appended to; None when it has none.
+        forward: lower-case names of the request's headers that it is sent; nothing else of the client's leaves.
+            `authorization`, `x-tenant-id` and `x-user-id` stand for the caller's checked identity.
+        headers: sent with every attempt; may hold credentials, so they are never shown.
+        routes: by operation name, REST routes that replace the declared ones.
+    """
+
+    name: str
+    policy: ServicePolicy
+    graphql: str | None = None
+    rest: str | None = None
+    forward: tuple[str, ...] = DEFAULT_FORWARD
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    routes: Mapping[str, RestRoute] = field(default_factory=dict)
+
+    def forwarded(self, caller: Caller) -> dict[str, str]:
+        """The caller's headers that this service is sent."""
+        values = {
+            "x-request-id": caller.request_id,
+            "x-correlation-id": caller.correlation_id,
+            "authorization": caller.authorization,
+            "x-tenant-id": caller.tenant,
+            "x-user-id": caller.user,
+        }
+        return {
+            name: value
+            for name in self.forward
+            if (value := values[name] if name in values else caller.headers.get(name)) is not None
+        }
+
+    def varying(self, caller: Caller) -> list[tuple[str, str]]:
+        """What the answer may depend on besides the variables: all that is forwarded but the ids of the request."""
+        return [(n, v) for n, v in self.forwarded(caller).items() if n not in _OF_ATTEMPTS and n != "authorization"]

@@ -1,0 +1,93 @@
+"""One call upstream for many that ask the same at once.
+
+The flight is a task of its own: the first caller's cancellation ends its waiting, not the flight. When the last one
+that waits is gone, the flight is cancelled, so nothing runs on for nobody.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from clients.call import Answer, Call, Handler
+from clients.clock import Clock
+from clients.errors import DeadlineExceeded
+from clients.operation import Kind
+from clients.service import Service
+from clients.stages.cache_key import CacheKeys
+from clients.stages.deadline import remaining_s
+
+
+@dataclass(slots=True)
+class _Flight:
+    key: bytes
+    task: asyncio.Task[Answer]
+    waiting: int = 0
+
+
+class SingleFlight:
+    """Shares calls in flight among callers that may share an answer; mutations are never shared."""
+
+    def __init__(self, service: Service, clock: Clock) -> None:
+        self._service = service.name
+        self._keys = CacheKeys(service)
+        self._clock = clock
+        self._flights: dict[bytes, _Flight] = {}
+        self._tasks: set[asyncio.Task[Answer]] = set()
+
+    async def __call__(self, call: Call, inner: Handler) -> Answer:
+        """The flight's answer or error; DeadlineExceeded when this caller's time is up first."""
+        if call.operation.kind is Kind.MUTATION:
+            return await inner(call)
+        key = self._keys.whole(call)
+        while True:
+            flight = self._flights.get(key)
+            mine = flight is None
+            if flight is None:
+                flight = self._take_off(key, call, inner)
+            try:
+                return await self._wait(flight, call)
+            except DeadlineExceeded:
+                # A flight ends at the deadline of the caller that began it; one with more time begins another.
+                if mine or remaining_s(call, self._clock) == 0:
+                    raise
+
+    async def aclose(self) -> None:
+        """Cancel what is in flight and wait for it to end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _take_off(self, key: bytes, call: Call, inner: Handler) -> _Flight:
+        task: asyncio.Task[Answer] = asyncio.ensure_future(inner(call))
+        flight = self._flights[key] = _Flight(key, task)
+        self._tasks.add(task)
+
+        def land(done: asyncio.Task[Answer]) -> None:
+            self._tasks.discard(done)
+            self._forget(flight)
+            if not done.cancelled():
+                done.exception()  # seen, even when nobody waits any more
+
+        task.add_done_callback(land)
+        return flight
+
+    async def _wait(self, flight: _Flight, call: Call) -> Answer:
+        left = remaining_s(call, self._clock)
+        flight.waiting += 1
+        try:
+            if left is None:
+                return await asyncio.shield(flight.task)
+            async with self._clock.timeout(left):
+                return await asyncio.shield(flight.task)
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                self._service, f"{call.operation.name}: no answer before the request's deadline"
+            ) from error
+        finally:
+            flight.waiting -= 1
+            if flight.waiting == 0 and not flight.task.done():
+                flight.task.cancel()
+                self._forget(flight)
+
+    def _forget(self, flight: _Flight) -> None:
+        if self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]

@@ -1,0 +1,165 @@
+"""One upstream service: its pipeline, its circuits, and what is to be known about it."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+from types import TracebackType
+from typing import Self
+
+from clients.call import Answer, Call, ProtocolName, Served, ServedBy
+from clients.clock import Clock, SystemClock
+from clients.errors import UpstreamError
+from clients.hooks import CircuitEvent, Hooks, NoHooks, ServedEvent
+from clients.pipeline import assemble
+from clients.protocols.graphql import GraphQLExchange
+from clients.protocols.rest import RestExchange
+from clients.service import Service
+from clients.stages.retry import Retry
+from clients.stages.single_flight import SingleFlight
+from clients.stages.stale_cache import CacheFigures, StaleCache
+from clients.state.circuit import Circuit, CircuitStatus, State, Transition
+from clients.stores.base import Store
+from clients.transports.base import Wire
+
+
+class Health(enum.StrEnum):
+    """An upstream's health, from its circuits."""
+
+    HEALTHY = "healthy"
+    """Every circuit is closed."""
+    DEGRADED = "degraded"
+    """A circuit is not closed, and there is another way."""
+    UNHEALTHY = "unhealthy"
+    """No circuit is closed: answers are stale ones, or errors."""
+
+
+@dataclass(slots=True)
+class ServedFigures:
+    """Calls since the start, by how they were answered."""
+
+    counts: dict[ServedBy, int] = field(default_factory=lambda: dict.fromkeys(ServedBy, 0))
+    failed: int = 0
+    oldest_stale_s: float | None = None
+    """Age of the oldest answer served stale since the upstream last answered by itself; None when it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamStatus:
+    """An upstream, read as data. Times are monotonic seconds."""
+
+    name: str
+    health: Health
+    since: float
+    circuits: Mapping[ProtocolName, CircuitStatus]
+    cache: CacheFigures
+    served: ServedFigures
+
+
+class Upstream:
+    """A service that can be called. An async context manager; leaving it ends everything still in flight.
+
+    Args:
+        service: where it is and how patient to be.
+        wire: sends bytes; owned by the caller.
+        store: keeps answers; owned by the caller, and shared among upstreams.
+        hooks: is told of attempts, circuits and answers.
+        clock: all time comes from it.
+        random: all jitter comes from it.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        wire: Wire,
+        store: Store,
+        *,
+        hooks: Hooks | None = None,
+        clock: Clock | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self.service = service
+        self._clock = clock or SystemClock()
+        self._hooks = hooks or NoHooks()
+        random = random or Random()
+        self._exchanges = {
+            exchange.protocol: exchange(service, wire, self._clock)
+            for exchange, url in ((GraphQLExchange, service.graphql), (RestExchange, service.rest))
+            if url is not None
+        }
+        self._circuits = {protocol: self._circuit(protocol, random) for protocol in self._exchanges}
+        self._cache = StaleCache(service, store, self._clock, random)
+        self._flights = SingleFlight(service, self._clock)
+        self._figures = ServedFigures()
+        self._handle = assemble(
+            service,
+            cache=self._cache,
+            flights=self._flights,
+            retry=Retry(service.policy.retry, self._clock, random),
+            circuits=self._circuits,
+            exchanges=self._exchanges,
+            hooks=self._hooks,
+            clock=self._clock,
+        )
+
+    @property
+    def name(self) -> str:
+        """The service's name in gateway.yaml."""
+        return self.service.name
+
+    async def execute(self, call: Call) -> Answer:
+        """Answer a call, from the upstream or in its place; the answer says how.
+
+        May be cancelled at any time; nothing stays behind.
+
+        Raises:
+            UpstreamError: there is no answer to give.
+        """
+        try:
+            answer = await self._handle(call)
+        except UpstreamError as error:
+            self._figures.failed += 1
+            self._hooks.on_served(ServedEvent(call, None, error.code))
+            raise
+        served = self._count(answer)
+        self._hooks.on_served(ServedEvent(call, served))
+        return answer
+
+    def status(self) -> UpstreamStatus:
+        """The upstream as it is now."""
+        now = self._clock.now()
+        circuits = {protocol: circuit.status(now) for protocol, circuit in self._circuits.items()}
+        closed = [status.state is State.CLOSED for status in circuits.values()]
+        health = Health.HEALTHY if all(closed) else Health.DEGRADED if any(closed) else Health.UNHEALTHY
+        since = max(status.since for status in circuits.values())
+        return UpstreamStatus(self.name, health, since, circuits, self._cache.figures, self._figures)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._flights.aclose()
+
+    def _circuit(self, protocol: ProtocolName, random: Random) -> Circuit:
+        def tell(transition: Transition) -> None:
+            self._hooks.on_circuit(
+                CircuitEvent(self.name, protocol, transition.previous, transition.state, transition.reason)
+            )
+
+        return Circuit(self.service.policy.breaker, now=self._clock.now(), random=random, on_transition=tell)
+
+    def _count(self, answer: Answer) -> Served:
+        """Count an answer by its worst row: one stale row makes it a stale answer."""
+        figures = self._figures
+        worst = answer.served
+        stale = [s for s in answer.served_rows.values() if s.by is ServedBy.STALE]
+        if stale:
+            worst = max(stale, key=lambda s: s.age_s or 0.0)
+        if worst.by is ServedBy.STALE:
+            figures.oldest_stale_s = max(figures.oldest_stale_s or 0.0, worst.age_s or 0.0)
+        elif worst.by is not ServedBy.FRESH:
+            figures.oldest_stale_s = None
+        figures.counts[worst.by] += 1
+        return worst
