@@ -14,6 +14,7 @@ from graphql import (
     NonNullTypeNode,
     OperationDefinitionNode,
     OperationType,
+    SelectionSetNode,
     VariableDefinitionNode,
     print_ast,
 )
@@ -65,7 +66,8 @@ class GraphQLDocument:
 
     Attributes:
         rows: the response path, below `data`, at which the rows are found.
-        variables: each variable of the document, and whether it must be given.
+        variables: each variable of the document, with its definition.
+        selected: the response keys of a row; None where fragments hide them.
     """
 
     text: str
@@ -73,6 +75,7 @@ class GraphQLDocument:
     kind: Kind
     rows: tuple[str, ...]
     variables: Mapping[str, VariableDefinitionNode]
+    selected: frozenset[str] | None = None
 
     @classmethod
     def parse(cls, text: str, rows: str | None = None) -> "GraphQLDocument":
@@ -97,12 +100,14 @@ class GraphQLDocument:
                 )
             field = selections[0]
             rows = (field.alias or field.name).value
+        path = tuple(rows.split("."))
         return cls(
             text=text,
             name=operation.name.value if operation.name else None,
             kind=Kind(operation.operation.value),
-            rows=tuple(rows.split(".")),
+            rows=path,
             variables={d.variable.name.value: d for d in operation.variable_definitions or ()},
+            selected=_selected(operation.selection_set, path),
         )
 
     def is_required(self, variable: str) -> bool:
@@ -118,6 +123,20 @@ class GraphQLDocument:
     def type_of(self, variable: str) -> str:
         """The variable's type as the document spells it."""
         return print_ast(self.variables[variable].type)
+
+
+def _selected(selections: SelectionSetNode | None, path: Sequence[str]) -> frozenset[str] | None:
+    """The response keys selected at a response path; None where a fragment is in the way."""
+    fields: dict[str, FieldNode] = {}
+    for selection in selections.selections if selections else ():
+        if not isinstance(selection, FieldNode):
+            return None
+        fields[(selection.alias or selection.name).value] = selection
+    if not path:
+        return frozenset(fields) if selections else None
+    if path[0] not in fields:
+        raise OperationError(f"graphql_rows: the document does not select {path[0]} (found: {', '.join(fields)})")
+    return _selected(fields[path[0]].selection_set, path[1:])
 
 
 _ROUTE = re.compile(r"(?P<method>[A-Z]+) (?P<template>/\S*)")
