@@ -146,8 +146,8 @@ def _python_type(declared: Operation, node: TypeNode, *, optional: bool = False)
     name = node.name.value if isinstance(node, NamedTypeNode) else ""
     if name not in _SCALARS:
         raise OperationError(
-            f"operation {declared.service}.{declared.name}: the type {name} of a variable has no Python type by itself; say it: "
-            "arguments={...}"
+            f"operation {declared.service}.{declared.name}: a variable's type {name} has no Python type by itself; "
+            "say it: arguments={...}"
         )
     return _SCALARS[name] | None
 

@@ -1,0 +1,307 @@
+"""gateway.yaml and the environment become one frozen, validated Config; everything wrong is said at once."""
+
+import os
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from clients.operation import OperationError, RestRoute
+from clients.policy import PROFILES, PositiveInt, PositiveSeconds, ServicePolicy
+from clients.service import DEFAULT_FORWARD, Service
+from gateway.validation import check
+from gateway.yaml_source import Finding, Path, read
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+HeaderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+
+# RFC 9110 §7.6.1, and what belongs to one connection or one message only
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The socket and what a request may cost."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Default 127.0.0.1; containers want 0.0.0.0."""
+    port: Port = 4000
+    """Port to listen on. Default 4000; 0 takes a free one."""
+    request_timeout_s: PositiveSeconds = 30.0
+    """A request's deadline: what has no answer by then is null with an error. Default 30."""
+    max_body_bytes: PositiveInt = 1_000_000
+    """Largest request body; more is refused with 413. Default 1 MB."""
+    graphiql: bool | None = None
+    """Serve GraphiQL at /graphql. Default: in development only."""
+    introspection: bool | None = None
+    """Answer introspection. Default: in development only."""
+
+
+class IdentityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose word is taken for who the caller is. By default nobody's: tenant and user stay unknown."""
+
+    trusted_proxies: list[str] = []
+    """Networks (CIDR) whose requests may carry the two headers; from anywhere else they are ignored."""
+    tenant_header: HeaderName = "x-tenant-id"
+    """Header that names the tenant. Default x-tenant-id."""
+    user_header: HeaderName = "x-user-id"
+    """Header that names the user. Default x-user-id."""
+
+
+class CacheConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The memory that answers are kept in, for all services together."""
+
+    max_entries: PositiveInt = 100_000
+    """Entries kept; the least recently used goes first. Default 100,000."""
+    max_bytes: PositiveInt = 64_000_000
+    """Bytes of answers kept. Default 64 MB."""
+
+
+class RedisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A second level that instances share and that outlives them. Without it answers are kept in memory only."""
+
+    url: str
+    """redis://, rediss:// or unix:// URL."""
+    timeout_s: PositiveSeconds = 0.05
+    """For connecting and for each reply; slower counts as a miss. Default 50 ms."""
+
+
+class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Structured logs on standard error."""
+
+    format: Literal["json", "console"] | None = None
+    """Default: console in development, json in production."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is written. Default info."""
+
+
+class ServiceConfig(ServicePolicy, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One upstream. Whatever a profile says can be overridden here, key by key."""
+
+    profile: str = "internal-standard"
+    """A profile's name: internal-fast, internal-standard, external-standard, external-critical, or one of yours."""
+    graphql: str | None = None
+    """URL of its GraphQL endpoint; asked first."""
+    rest: str | None = None
+    """Base URL of its REST routes; asked when GraphQL does not answer."""
+    forward: tuple[HeaderName, ...] = DEFAULT_FORWARD
+    """Request headers it is sent; nothing else of the client's leaves. Default: x-request-id, x-correlation-id."""
+    headers: dict[HeaderName, str] = msgspec.field(default_factory=dict)
+    """Headers sent with every call, such as an API key (write ${NAME}, not the key)."""
+    routes: dict[str, str] = msgspec.field(default_factory=dict)
+    """REST routes by operation name, in place of the declared ones: `METHOD /path{?query}`."""
+
+    def __repr__(self) -> str:
+        return f"ServiceConfig(profile={self.profile!r}, graphql={self.graphql!r}, rest={self.rest!r})"
+
+
+class ProfileConfig(ServicePolicy, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A profile of your own: another one, with differences."""
+
+    extends: str = "internal-standard"
+    """The profile it starts from. Default internal-standard."""
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of gateway.yaml."""
+
+    mode: Literal["development", "production"] = "production"
+    """development turns on GraphiQL, introspection and readable logs. Default production."""
+    server: ServerConfig = ServerConfig()
+    identity: IdentityConfig = IdentityConfig()
+    cache: CacheConfig = CacheConfig()
+    redis: RedisConfig | None = None
+    log: LogConfig = LogConfig()
+    imports: list[str] = []
+    """Python modules that declare Query (and Mutation) fields: yours, or those of `schema`."""
+    profiles: dict[str, ProfileConfig] = {}
+    services: dict[str, ServiceConfig] = {}
+
+    @property
+    def development(self) -> bool:
+        """Whether this is a developer's machine."""
+        return self.mode == "development"
+
+    def trusted_networks(self) -> list[IPv4Network | IPv6Network]:
+        """The networks of `identity.trusted_proxies`."""
+        return [ip_network(text) for text in self.identity.trusted_proxies]
+
+    def clients_services(self) -> list[Service]:
+        """The services as the clients take them, in the order of the file."""
+        return [_service(name, entry) for name, entry in self.services.items()]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `findings` has everything that is wrong, each with its path and line."""
+
+    def __init__(self, source: str, findings: list[Finding]) -> None:
+        self.findings = findings
+        count = f"{len(findings)} error{'s' if len(findings) > 1 else ''}"
+        super().__init__(f"{source}: {count}\n" + "\n".join(f"  {finding}" for finding in findings))
+
+
+def load(path: FilePath, environment: Mapping[str, str] = os.environ) -> Config:
+    """Read, expand and validate a file.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(str(path), [Finding((), f"cannot be read: {error.strerror}")]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), [Finding((), "is not UTF-8 text")]) from error
+    return parse(text, environment, source=str(path))
+
+
+def parse(text: str, environment: Mapping[str, str], *, source: str = "gateway.yaml") -> Config:
+    """Expand and validate the text of a gateway.yaml.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    document = read(text, environment)
+    findings = document.findings
+    data = document.data
+    if not isinstance(data, dict):
+        findings = findings or [Finding((), f"expected a mapping, found {type(data).__name__}")]
+        data = {}
+    unset = {finding.path for finding in findings}
+    data = _with_profiles(data, findings)
+    findings += [finding for finding in check(data, Config) if finding.path not in unset]
+    if not findings:
+        findings += _meaning(msgspec.convert(data, Config))
+    if findings:
+        placed = [Finding(f.path, f.message, f.line or document.line(f.path)) for f in findings]
+        raise ConfigError(source, sorted(placed, key=lambda f: f.line or 0))
+    return msgspec.convert(data, Config)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of gateway.yaml, for editors."""
+    schema = msgspec.json.schema(Config)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "gateway.yaml", **schema}
+
+
+def _with_profiles(data: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:
+    """The data with each service's profile filled in under its own keys."""
+    profiles: dict[str, dict[str, Any]] = {name: msgspec.to_builtins(p) for name, p in PROFILES.items()}
+    own = data.get("profiles")
+    merged_profiles = {}
+    for name, entry in own.items() if isinstance(own, dict) else ():
+        base = entry.get("extends", "internal-standard") if isinstance(entry, dict) else None
+        if base not in profiles:
+            findings.append(_unknown_profile(("profiles", str(name), "extends"), base, profiles))
+            continue
+        merged_profiles[name] = _merge(profiles[base], entry)
+        profiles[str(name)] = {k: v for k, v in merged_profiles[name].items() if k != "extends"}
+    services = data.get("services")
+    merged = {}
+    for name, entry in services.items() if isinstance(services, dict) else ():
+        merged[name] = entry
+        if not isinstance(entry, dict):
+            continue
+        profile = entry.get("profile", "internal-standard")
+        if profile not in profiles:
+            findings.append(_unknown_profile(("services", str(name), "profile"), profile, profiles))
+            profile = "internal-standard"
+        merged[name] = _merge(profiles[profile], entry)
+    result = dict(data)
+    if isinstance(own, dict):
+        result["profiles"] = merged_profiles
+    if isinstance(services, dict):
+        result["services"] = merged
+    return result
+
+
+def _unknown_profile(path: Path, found: object, known: Mapping[str, object]) -> Finding:
+    return Finding(path, f"unknown profile {found!r}; known: {', '.join(known)}")
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _meaning(config: Config) -> list[Finding]:
+    """What types cannot say."""
+    findings = []
+    for index, text in enumerate(config.identity.trusted_proxies):
+        try:
+            ip_network(text)
+        except ValueError as error:
+            findings.append(Finding(("identity", "trusted_proxies", index), f"not a network: {error}"))
+    if config.redis is not None and urlsplit(config.redis.url).scheme not in {"redis", "rediss", "unix"}:
+        findings.append(Finding(("redis", "url"), "expected a URL such as redis://host:6379/0"))
+    for name, service in config.services.items():
+        findings += _service_meaning(("services", name), service)
+    return findings
+
+
+def _service_meaning(path: Path, service: ServiceConfig) -> list[Finding]:
+    findings = []
+    if service.graphql is None and service.rest is None:
+        findings.append(Finding(path, "has no address; give graphql: or rest: (or both)"))
+    for key, url in (("graphql", service.graphql), ("rest", service.rest)):
+        if url is not None and (wrong := _wrong_url(url, query=key == "graphql")):
+            findings.append(Finding((*path, key), wrong))
+    findings += [
+        Finding((*path, "forward", index), f"{name} belongs to one connection and is never forwarded; remove it")
+        for index, name in enumerate(service.forward)
+        if name.lower() in _HOP_BY_HOP
+    ]
+    for name, route in service.routes.items():
+        try:
+            RestRoute.parse(route)
+        except OperationError as error:
+            findings.append(Finding((*path, "routes", name), str(error)))
+    if service.routes and service.rest is None:
+        findings.append(Finding((*path, "routes"), "the service has no REST address; add rest:"))
+    return findings
+
+
+def _wrong_url(text: str, *, query: bool) -> str | None:
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError as error:
+        return f"not a URL: {error}"
+    if url.scheme not in {"http", "https"} or not url.hostname or port == 0:
+        return f"expected a URL such as http://host:8080/path, found {text!r}"
+    if url.username or url.password:
+        return "holds a user name or password; put credentials into headers:"
+    if url.fragment or (url.query and not query):
+        return "expected neither query nor fragment"
+    return None
+
+
+def _service(name: str, entry: ServiceConfig) -> Service:
+    return Service(
+        name=name,
+        policy=ServicePolicy(**{f: getattr(entry, f) for f in ServicePolicy.__struct_fields__}),
+        graphql=entry.graphql,
+        rest=entry.rest,
+        forward=tuple(header.lower() for header in entry.forward),
+        headers={header.lower(): value for header, value in entry.headers.items()},
+        routes={operation: RestRoute.parse(route) for operation, route in entry.routes.items()},
+    )

@@ -1,0 +1,70 @@
+"""One Strawberry schema out of the modules that declare its fields."""
+
+import importlib
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+from strawberry.tools import merge_types
+from strawberry.types.base import StrawberryObjectDefinition
+
+from clients.operation import Operation, OperationError
+from loaders.fields import OPERATION
+from schema import health, upstreams
+
+_ALWAYS: tuple[ModuleType, ...] = (upstreams, health)
+
+
+class SchemaError(Exception):
+    """A module of the schema cannot be used; the message names it and says why."""
+
+
+def build_schema(imports: Sequence[str] = ()) -> strawberry.Schema:
+    """The schema of the gateway's own fields and those of the given modules.
+
+    A module takes part by having a Strawberry type named `Query`, `Mutation` or `Subscription`, or all of them.
+
+    Raises:
+        SchemaError: a module cannot be imported, declares no field, or its types do not fit the others.
+    """
+    modules = [*_ALWAYS, *(_load(name) for name in imports)]
+    try:
+        roots = {
+            name: merge_types(name, tuple(found))
+            for name in ("Query", "Mutation", "Subscription")
+            if (found := [getattr(module, name) for module in modules if hasattr(module, name)])
+        }
+        return strawberry.Schema(
+            query=roots["Query"],
+            mutation=roots.get("Mutation"),
+            subscription=roots.get("Subscription"),
+            config=StrawberryConfig(relay_max_results=100),
+        )
+    except Exception as error:
+        raise SchemaError(f"the schema of {', '.join(m.__name__ for m in modules)} is not valid: {error}") from error
+
+
+def operations(schema: strawberry.Schema) -> Iterator[tuple[str, Operation]]:
+    """Every declared operation with the field it resolves, as `Type.field`."""
+    for definition in schema.schema_converter.type_map.values():
+        origin = definition.definition
+        if isinstance(origin, StrawberryObjectDefinition):
+            for field in origin.fields:
+                if OPERATION in field.metadata:
+                    yield (
+                        f"{origin.name}.{schema.config.name_converter.get_field_name(field)}",
+                        field.metadata[OPERATION],
+                    )
+
+
+def _load(name: str) -> ModuleType:
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise SchemaError(f"imports: there is no module {error.name}; is it on the Python path?") from error
+    except OperationError as error:
+        raise SchemaError(f"imports: {name}: {error}") from error
+    if not any(hasattr(module, root) for root in ("Query", "Mutation", "Subscription")):
+        raise SchemaError(f"imports: {name} declares no Query, Mutation or Subscription type")
+    return module

@@ -1,0 +1,31 @@
+"""What fields may ask of a request: the Protocol that the gateway's request context satisfies."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+from clients.upstream import Upstream
+from loaders.scope import LoaderScope
+
+
+class GatewayContext(LoaderScope, Protocol):
+    """One request, as the schema's fields see it: `info.context`."""
+
+    @property
+    def upstreams(self) -> Mapping[str, Upstream]:
+        """All services by name, in the order of gateway.yaml."""
+        ...
+
+    @property
+    def started_at(self) -> datetime:
+        """When this process began to serve."""
+        ...
+
+    @property
+    def store_status(self) -> Mapping[str, str]:
+        """Each store of answers, and what is wrong with it; an empty string for nothing."""
+        ...
+
+    def wall(self, at: float) -> datetime:
+        """A monotonic time of the pipeline as the time people read."""
+        ...

@@ -1,0 +1,85 @@
+"""The gateway's own health, and that of everything it depends on."""
+
+import enum
+from datetime import datetime
+
+import strawberry
+
+from clients.upstream import Health as UpstreamHealth
+from schema.context import GatewayContext
+
+
+@strawberry.enum(description="OK: all is well. DEGRADED: answers are given, not all as they should be. DOWN: none are.")
+class HealthStatus(enum.Enum):
+    """How well the gateway, or a thing it depends on, does."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    DOWN = "down"
+
+
+@strawberry.type(description="One thing the gateway depends on.")
+class HealthCheck:
+    """One thing the gateway depends on."""
+
+    name: str = strawberry.field(description="What it is: `upstream:<name>` or `store:<name>`.")
+    status: HealthStatus = strawberry.field(description="How well it does.")
+    reason: str | None = strawberry.field(description="Why it is not OK.")
+
+
+@strawberry.type(description="The gateway's health.")
+class Health:
+    """The gateway's health."""
+
+    status: HealthStatus = strawberry.field(description="OK when every check is; DOWN when no upstream answers.")
+    started_at: datetime = strawberry.field(description="When this instance began to serve.")
+    checks: list[HealthCheck] = strawberry.field(description="One for each thing the gateway depends on.")
+
+
+@strawberry.type
+class Query:
+    """The health field."""
+
+    @strawberry.field(description="The health of this gateway and of what it depends on.")
+    def health(self, info: strawberry.Info) -> Health:
+        """As it is now."""
+        return health_of(info.context)
+
+
+_FROM_UPSTREAM = {
+    UpstreamHealth.HEALTHY: HealthStatus.OK,
+    UpstreamHealth.DEGRADED: HealthStatus.DEGRADED,
+    UpstreamHealth.UNHEALTHY: HealthStatus.DOWN,
+}
+
+
+def health_of(context: GatewayContext) -> Health:
+    """The health of a gateway; stores and some of the upstreams can only degrade it."""
+    upstreams = [_check(name, context) for name in context.upstreams]
+    stores = [
+        HealthCheck(
+            name=f"store:{name}",
+            status=HealthStatus.DEGRADED if trouble else HealthStatus.OK,
+            reason=trouble or None,
+        )
+        for name, trouble in context.store_status.items()
+    ]
+    checks = [*upstreams, *stores]
+    status = HealthStatus.OK
+    if any(check.status is not HealthStatus.OK for check in checks):
+        status = HealthStatus.DEGRADED
+    if upstreams and all(check.status is HealthStatus.DOWN for check in upstreams):
+        status = HealthStatus.DOWN
+    return Health(status=status, started_at=context.started_at, checks=checks)
+
+
+def _check(name: str, context: GatewayContext) -> HealthCheck:
+    status = context.upstreams[name].status()
+    troubles = [
+        f"{protocol} {circuit.state.value}: {circuit.reason}"
+        for protocol, circuit in status.circuits.items()
+        if circuit.state.value != "closed"
+    ]
+    return HealthCheck(
+        name=f"upstream:{name}", status=_FROM_UPSTREAM[status.health], reason="; ".join(troubles) or None
+    )

@@ -1,0 +1,149 @@
+"""The state of the upstreams, as fields: what is open, since when, why, and how answers were served."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import strawberry
+
+from clients import upstream as clients_upstream
+from clients.call import ProtocolName, ServedBy
+from clients.state.circuit import CircuitStatus, State
+from schema.context import GatewayContext
+
+strawberry.enum(ProtocolName, name="UpstreamProtocol", description="How an upstream is spoken to.")
+strawberry.enum(State, name="CircuitState", description="Whether a circuit lets calls through.")
+strawberry.enum(
+    clients_upstream.Health,
+    name="UpstreamStatus",
+    description="HEALTHY: every circuit is closed. DEGRADED: one is not, and there is another way. "
+    "UNHEALTHY: none is closed; answers are stale ones, or errors.",
+)
+
+Wall = Callable[[float], datetime]
+
+
+@strawberry.type(description="A failure that a circuit counted.")
+class CircuitError:
+    """A failure that a circuit counted."""
+
+    code: str = strawberry.field(description="Its code, as in `errors[].extensions.code`.")
+    message: str = strawberry.field(description="What went wrong, with service and route.")
+    at: datetime = strawberry.field(description="When it happened.")
+    request_id: str | None = strawberry.field(description="The request that met it.")
+
+
+@strawberry.type(description="A change of a circuit's state.")
+class CircuitTransition:
+    """A change of a circuit's state."""
+
+    previous: State = strawberry.field(description="The state before.")
+    state: State = strawberry.field(description="The state after.")
+    at: datetime = strawberry.field(description="When it changed.")
+    reason: str = strawberry.field(description="Why it changed.")
+
+
+@strawberry.type(description="The circuit breaker of one protocol of an upstream.")
+class Circuit:
+    """The circuit breaker of one protocol of an upstream."""
+
+    protocol: ProtocolName = strawberry.field(description="The protocol it guards.")
+    state: State = strawberry.field(description="CLOSED lets calls through, OPEN refuses them, HALF_OPEN probes.")
+    since: datetime = strawberry.field(description="When it came into this state.")
+    reason: str = strawberry.field(description="Why it is in this state.")
+    failure_rate: float | None = strawberry.field(description="Failed share of the latest calls, 0 to 1.")
+    slow_rate: float | None = strawberry.field(description="Slow share of the latest calls, 0 to 1.")
+    consecutive_failures: int = strawberry.field(description="Failures since the last success.")
+    last_error: CircuitError | None = strawberry.field(description="The last failure that it counted.")
+    last_success_at: datetime | None = strawberry.field(description="When a call last succeeded.")
+    next_probe_at: datetime | None = strawberry.field(description="When an open circuit lets the next call through.")
+    trips: int = strawberry.field(description="Times it has opened since the gateway started.")
+    refused: int = strawberry.field(description="Calls it has refused since the gateway started.")
+    history: list[CircuitTransition] = strawberry.field(description="The latest changes of state, oldest first.")
+
+
+@strawberry.type(description="The kept answers of one upstream, counted since the gateway started.")
+class UpstreamCache:
+    """The kept answers of one upstream."""
+
+    fresh: int = strawberry.field(description="Answers (rows, for batched calls) served without a call.")
+    stale: int = strawberry.field(description="Answers (rows) served in place of a failed call.")
+    misses: int = strawberry.field(description="Answers (rows) that a call was made for.")
+    oldest_stale_age_ms: int | None = strawberry.field(
+        description="Age of the oldest answer served stale since the upstream last answered; null once it has."
+    )
+
+
+@strawberry.type(description="Calls to one upstream since the gateway started, by how they were answered.")
+class ServedCounts:
+    """Calls to one upstream, by how they were answered."""
+
+    graphql: int = strawberry.field(description="Answered over GraphQL.")
+    rest: int = strawberry.field(description="Answered over REST.")
+    fresh: int = strawberry.field(description="Answered from the cache without a call.")
+    stale: int = strawberry.field(description="Answered, in part at least, with the last good rows.")
+    failed: int = strawberry.field(description="Not answered.")
+
+
+@strawberry.type(description="A service that this gateway calls.")
+class Upstream:
+    """A service that this gateway calls."""
+
+    name: str = strawberry.field(description="Its name in the gateway's configuration.")
+    status: clients_upstream.Health = strawberry.field(description="Its health, from its circuits.")
+    since: datetime = strawberry.field(description="When one of its circuits last changed.")
+    circuits: list[Circuit] = strawberry.field(description="One for each protocol it is spoken to by.")
+    cache: UpstreamCache = strawberry.field(description="Its kept answers.")
+    served_by: ServedCounts = strawberry.field(description="How calls to it were answered.")
+
+
+@strawberry.type
+class Query:
+    """Fields about the upstreams."""
+
+    @strawberry.field(description="The services this gateway calls; with `name`, only that one.")
+    def upstreams(self, info: strawberry.Info, name: str | None = None) -> list[Upstream]:
+        """All services, in the order of the configuration."""
+        context: GatewayContext = info.context
+        return [_upstream(u, context.wall) for u in context.upstreams.values() if name is None or u.name == name]
+
+
+def _upstream(upstream: clients_upstream.Upstream, wall: Wall) -> Upstream:
+    status = upstream.status()
+    served, cache = status.served, status.cache
+    return Upstream(
+        name=status.name,
+        status=status.health,
+        since=wall(status.since),
+        circuits=[_circuit(protocol, circuit, wall) for protocol, circuit in status.circuits.items()],
+        cache=UpstreamCache(
+            fresh=cache.fresh,
+            stale=cache.stale,
+            misses=cache.misses,
+            oldest_stale_age_ms=None if served.oldest_stale_s is None else round(served.oldest_stale_s * 1000),
+        ),
+        served_by=ServedCounts(failed=served.failed, **{by.value: served.counts[by] for by in ServedBy}),
+    )
+
+
+def _circuit(protocol: ProtocolName, status: CircuitStatus, wall: Wall) -> Circuit:
+    failure = status.last_failure
+    same: dict[str, Any] = {
+        name: getattr(status, name)
+        for name in ("state", "reason", "failure_rate", "slow_rate", "consecutive_failures", "trips", "refused")
+    }
+    return Circuit(
+        protocol=protocol,
+        since=wall(status.since),
+        last_error=failure
+        and CircuitError(
+            code=failure.code, message=failure.message, at=wall(failure.at), request_id=failure.request_id
+        ),
+        last_success_at=None if status.last_success_at is None else wall(status.last_success_at),
+        next_probe_at=None if status.next_probe_at is None else wall(status.next_probe_at),
+        history=[
+            CircuitTransition(previous=t.previous, state=t.state, at=wall(t.at), reason=t.reason)
+            for t in status.history
+        ],
+        **same,
+    )
