@@ -1,0 +1,53 @@
+"""Work that stops when the client it is done for has gone."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from starlette.types import Receive
+
+T = TypeVar("T")
+
+
+class ClientDisconnected(Exception):  # an event, not a failure
+    """The client closed the connection; there is nobody to answer."""
+
+
+async def until_disconnected(work: Awaitable[T], receive: Receive) -> T:
+    """Await `work`; cancel it and raise `ClientDisconnected` once `receive` tells of `http.disconnect`.
+
+    The request's body must have been read. `work` runs in the calling task. When this returns or raises, `work` has
+    ended and no task is left. A cancellation from outside passes through, also when both come at once: this counts
+    its own cancellation as `asyncio.timeout` does.
+    """
+    parent = asyncio.current_task()
+    if parent is None:  # pragma: no cover  # a coroutine awaited outside of asyncio
+        raise RuntimeError("until_disconnected must run in a task")
+    requested_before = parent.cancelling()
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        parent.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        try:
+            result = await work
+        finally:
+            # Cancelled before it can run again, so a late disconnect does not reach the parent.
+            watcher.cancel()
+            await asyncio.wait({watcher})
+            if not watcher.cancelled():
+                watcher.exception()  # looked at, so a server whose receive fails makes no noise here
+    except BaseException as error:
+        if gone and parent.uncancel() <= requested_before:
+            raise ClientDisconnected from error
+        raise
+    if gone:
+        parent.uncancel()
+        raise ClientDisconnected
+    return result

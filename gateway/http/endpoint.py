@@ -1,0 +1,285 @@
+"""GraphQL over HTTP as an ASGI application: reads a request, asks the handler, writes the answer.
+
+GraphQL over HTTP (draft), sections Request, Response and Status Codes. What the operation means is the handler's
+business; this module knows no schema.
+"""
+
+import ipaddress
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import msgspec
+from graphql import OperationType
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from clients.clock import Clock, SystemClock
+from gateway.http import csrf, params
+from gateway.http.disconnect import ClientDisconnected, until_disconnected
+from gateway.http.errors import (
+    INTERNAL_MESSAGE,
+    BodyTimeout,
+    MethodNotAllowed,
+    OperationUnsupported,
+    PayloadTooLarge,
+    RequestError,
+    UriTooLong,
+    error_entry,
+)
+from gateway.http.negotiation import MediaType, check_content_type, negotiate, prefers_html
+from gateway.http.params import GraphQLParams, ParamLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request, read and checked, as the handler gets it.
+
+    Attributes:
+        request_id: goes into every error and into the response header `x-request-id`.
+        headers: of the request; not filtered.
+        media_type: what the answer will be written as.
+        scope: the ASGI scope, for what other layers put into its `state`.
+    """
+
+    request_id: str
+    method: str
+    headers: Headers
+    params: GraphQLParams
+    media_type: MediaType
+    received_at: datetime
+    scope: Scope = field(repr=False)
+
+    def check_operation(self, kind: OperationType) -> None:
+        """Raise unless the HTTP request may carry such an operation.
+
+        Raises:
+            MethodNotAllowed: a mutation over GET (GraphQL over HTTP, section GET).
+            OperationUnsupported: a subscription, which needs the WebSocket.
+        """
+        if kind is OperationType.SUBSCRIPTION:
+            raise OperationUnsupported("Subscriptions are served over WebSocket (graphql-transport-ws).")
+        if kind is not OperationType.QUERY and self.method != "POST":
+            raise MethodNotAllowed("A mutation needs a POST request.", allow="POST")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the handler gives back: the three entries of a GraphQL response, and how to send them.
+
+    Attributes:
+        data: anything msgspec encodes; left out, it says that nothing was executed (a request error).
+        errors: entries made by `gateway.http.errors.error_entry`, sent as they are.
+        extensions: by name.
+        status: of the response; None follows the specification for the media type.
+        headers: of the response, by lower-case name; they win over the endpoint's.
+    """
+
+    data: Any = msgspec.UNSET
+    errors: Sequence[Mapping[str, Any]] = ()
+    extensions: Mapping[str, Any] | None = None
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
+"""Executes an exchange. May raise any `RequestError`; is cancelled when the client goes away."""
+
+OnError: TypeAlias = Callable[[Exception, str], None]
+"""Gets the cause of an answer that was masked, and the request id that the client was told."""
+
+
+def new_request_id(_scope: Scope) -> str:
+    """A random id."""
+    return uuid.uuid4().hex
+
+
+class GraphQLEndpoint:
+    """The ASGI application at `/graphql`.
+
+    Args:
+        handler: executes what was asked for.
+        on_error: told of every exception that is not a `RequestError`; must not raise.
+        graphiql: the page for browsers, served when `Accept` prefers `text/html`; None serves none.
+        max_body_bytes: of a request's body, and of its query string.
+        body_timeout_s: to receive a whole body.
+        param_limits: of `variables` and `extensions`.
+        request_id: finds or makes the id of a request.
+        clock: for `body_timeout_s` and the timestamps in errors.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        on_error: OnError,
+        graphiql: ASGIApp | None = None,
+        max_body_bytes: int = 1_000_000,
+        body_timeout_s: float = 30.0,
+        param_limits: ParamLimits | None = None,
+        request_id: Callable[[Scope], str] = new_request_id,
+        clock: Clock | None = None,
+    ) -> None:
+        self._handler = handler
+        self._on_error = on_error
+        self._graphiql = graphiql
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+        self._param_limits = param_limits or ParamLimits()
+        self._request_id = request_id
+        self._clock = clock or SystemClock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request. Returns without an answer when the client has gone."""
+        headers = Headers(scope=scope)
+        accept = ", ".join(headers.getlist("accept")) or None
+        if self._graphiql is not None and scope["method"] == "GET" and prefers_html(accept):
+            await self._graphiql(scope, receive, send)
+            return
+        request_id = self._request_id(scope)
+        media_type = MediaType.JSON
+        try:
+            # The method first: a wrong one is wrong whatever it accepts.
+            self._check_method(scope["method"])
+            media_type = negotiate(accept)
+            exchange = await self._read(scope, receive, headers, media_type, request_id)
+            answer = await until_disconnected(self._handler(exchange), receive)
+            status = answer.status or media_type.status_of_result(has_data=answer.data is not msgspec.UNSET)
+            body = _encode(answer)
+        except ClientDisconnected:
+            return
+        except RequestError as error:
+            answer = self._refusal(error, request_id)
+            status, body = media_type.status_of(error), _encode(answer)
+        except Exception as error:  # noqa: BLE001  # the last resort: masked here, told to on_error
+            self._on_error(error, request_id)
+            answer = self._masked(request_id)
+            status, body = 500, _encode(answer)
+        headers_out = {
+            "content-type": media_type.content_type,
+            "content-length": str(len(body)),
+            "vary": "accept",
+            "cache-control": "no-store",
+            "x-content-type-options": "nosniff",
+            "x-request-id": request_id,
+            **answer.headers,
+        }
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers_out.items()]
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+        await send({"type": "http.response.body", "body": body})
+
+    @staticmethod
+    def _check_method(method: str) -> None:
+        if method not in ("GET", "POST"):
+            raise MethodNotAllowed("GraphQL is asked with GET or POST.", allow="GET, POST")
+
+    async def _read(
+        self, scope: Scope, receive: Receive, headers: Headers, media_type: MediaType, request_id: str
+    ) -> Exchange:
+        received_at = self._clock.wall()
+        if scope["method"] == "GET":
+            csrf.check_get(headers)
+            query_string: bytes = scope["query_string"]
+            if len(query_string) > self._max_body_bytes:
+                raise UriTooLong(f"The query string is larger than {self._max_body_bytes} bytes.")
+            found = params.from_query_string(query_string, self._param_limits)
+        else:
+            check_content_type(headers.getlist("content-type"), headers.get("content-encoding"))
+            found = params.from_body(await self._read_body(receive, headers), self._param_limits)
+        return Exchange(
+            request_id=request_id,
+            method=scope["method"],
+            headers=headers,
+            params=found,
+            media_type=media_type,
+            received_at=received_at,
+            scope=scope,
+        )
+
+    async def _read_body(self, receive: Receive, headers: Headers) -> bytes:
+        """The whole body. What `Content-Length` says can only refuse it early; what arrives is counted."""
+        stated = headers.get("content-length", "")
+        if stated.isascii() and stated.isdigit() and int(stated[:20]) > self._max_body_bytes:
+            raise self._too_large()
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async with self._clock.timeout(self._body_timeout_s):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientDisconnected
+                    chunk: bytes = message.get("body", b"")
+                    size += len(chunk)
+                    if size > self._max_body_bytes:
+                        raise self._too_large()
+                    chunks.append(chunk)
+                    if not message.get("more_body", False):
+                        return b"".join(chunks)
+        except TimeoutError as error:
+            raise BodyTimeout(f"The body did not arrive within {self._body_timeout_s:g} s.", headers=_CLOSE) from error
+
+    def _too_large(self) -> PayloadTooLarge:
+        return PayloadTooLarge(f"The body is larger than {self._max_body_bytes} bytes.", headers=_CLOSE)
+
+    def _refusal(self, error: RequestError, request_id: str) -> Answer:
+        now = self._clock.wall()
+        entries = [
+            error_entry(
+                entry["message"],
+                code=error.code,
+                category=error.category,
+                request_id=request_id,
+                at=now,
+                locations=entry.get("locations"),
+                **entry.get("extensions", {}),
+            )
+            for entry in error.errors
+        ]
+        return Answer(errors=entries, headers=error.headers)
+
+    def _masked(self, request_id: str) -> Answer:
+        entry = error_entry(
+            INTERNAL_MESSAGE,
+            code="INTERNAL_SERVER_ERROR",
+            category="internal",
+            request_id=request_id,
+            at=self._clock.wall(),
+        )
+        return Answer(errors=[entry])
+
+
+# What is left of a body is not read: the connection cannot be used again.
+_CLOSE = {"connection": "close"}
+
+
+class _Envelope(msgspec.Struct):
+    """The order of the entries in every answer."""
+
+    data: Any = msgspec.UNSET
+    errors: Any = msgspec.UNSET
+    extensions: Any = msgspec.UNSET
+
+
+def _encode_scalar(value: object) -> object:
+    """What custom scalars may give that msgspec does not know; anything else is a mistake and stays a TypeError."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, ipaddress.IPv4Address | ipaddress.IPv6Address):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} is not JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_encode_scalar)
+
+
+def _encode(answer: Answer) -> bytes:
+    return _encoder.encode(
+        _Envelope(
+            data=answer.data,
+            errors=list(answer.errors) or msgspec.UNSET,
+            extensions=answer.extensions or msgspec.UNSET,
+        )
+    )
