@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 
 import strawberry
+from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 from strawberry.types.base import StrawberryObjectDefinition
@@ -45,6 +46,11 @@ def build_schema(imports: Sequence[str] = ()) -> strawberry.Schema:
         raise SchemaError(f"the schema of {', '.join(m.__name__ for m in modules)} is not valid: {error}") from error
 
 
+def core_schema(schema: strawberry.Schema) -> GraphQLSchema:
+    """The graphql-core schema that Strawberry built; it has no public name there."""
+    return schema._schema  # noqa: SLF001
+
+
 def operations(schema: strawberry.Schema) -> Iterator[tuple[str, Operation]]:
     """Every declared operation with the field it resolves, as `Type.field`."""
     for definition in schema.schema_converter.type_map.values():
@@ -53,7 +59,7 @@ def operations(schema: strawberry.Schema) -> Iterator[tuple[str, Operation]]:
             for field in origin.fields:
                 if OPERATION in field.metadata:
                     yield (
-                        f"{origin.name}.{schema.config.name_converter.get_field_name(field)}",
+                        f"{origin.name}.{schema.config.name_converter.get_graphql_name(field)}",
                         field.metadata[OPERATION],
                     )
 

@@ -1,4 +1,4 @@
-"""What fields may ask of a request: the Protocol that the gateway's request context satisfies."""
+"""What fields may ask of the gateway: the Protocols that its runtime and its request context satisfy."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,8 +8,8 @@ from clients.upstream import Upstream
 from loaders.scope import LoaderScope
 
 
-class GatewayContext(LoaderScope, Protocol):
-    """One request, as the schema's fields see it: `info.context`."""
+class GatewayState(Protocol):
+    """The running gateway, as the schema shows it."""
 
     @property
     def upstreams(self) -> Mapping[str, Upstream]:
@@ -28,4 +28,13 @@ class GatewayContext(LoaderScope, Protocol):
 
     def wall(self, at: float) -> datetime:
         """A monotonic time of the pipeline as the time people read."""
+        ...
+
+
+class GatewayContext(LoaderScope, Protocol):
+    """One request, as the schema's fields see it: `info.context`."""
+
+    @property
+    def state(self) -> GatewayState:
+        """The gateway that answers it."""
         ...

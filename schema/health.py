@@ -6,7 +6,7 @@ from datetime import datetime
 import strawberry
 
 from clients.upstream import Health as UpstreamHealth
-from schema.context import GatewayContext
+from schema.context import GatewayContext, GatewayState
 
 
 @strawberry.enum(description="OK: all is well. DEGRADED: answers are given, not all as they should be. DOWN: none are.")
@@ -43,7 +43,8 @@ class Query:
     @strawberry.field(description="The health of this gateway and of what it depends on.")
     def health(self, info: strawberry.Info) -> Health:
         """As it is now."""
-        return health_of(info.context)
+        context: GatewayContext = info.context
+        return health_of(context.state)
 
 
 _FROM_UPSTREAM = {
@@ -53,16 +54,16 @@ _FROM_UPSTREAM = {
 }
 
 
-def health_of(context: GatewayContext) -> Health:
+def health_of(state: GatewayState) -> Health:
     """The health of a gateway; stores and some of the upstreams can only degrade it."""
-    upstreams = [_check(name, context) for name in context.upstreams]
+    upstreams = [_check(name, state) for name in state.upstreams]
     stores = [
         HealthCheck(
             name=f"store:{name}",
             status=HealthStatus.DEGRADED if trouble else HealthStatus.OK,
             reason=trouble or None,
         )
-        for name, trouble in context.store_status.items()
+        for name, trouble in state.store_status.items()
     ]
     checks = [*upstreams, *stores]
     status = HealthStatus.OK
@@ -70,11 +71,11 @@ def health_of(context: GatewayContext) -> Health:
         status = HealthStatus.DEGRADED
     if upstreams and all(check.status is HealthStatus.DOWN for check in upstreams):
         status = HealthStatus.DOWN
-    return Health(status=status, started_at=context.started_at, checks=checks)
+    return Health(status=status, started_at=state.started_at, checks=checks)
 
 
-def _check(name: str, context: GatewayContext) -> HealthCheck:
-    status = context.upstreams[name].status()
+def _check(name: str, state: GatewayState) -> HealthCheck:
+    status = state.upstreams[name].status()
     troubles = [
         f"{protocol} {circuit.state.value}: {circuit.reason}"
         for protocol, circuit in status.circuits.items()

@@ -8,7 +8,7 @@ import strawberry
 
 from clients import upstream as clients_upstream
 from clients.call import ProtocolName, ServedBy
-from clients.state.circuit import CircuitStatus, State
+from clients.state.circuit import CircuitStatus, Failure, State
 from schema.context import GatewayContext
 
 strawberry.enum(ProtocolName, name="UpstreamProtocol", description="How an upstream is spoken to.")
@@ -105,7 +105,8 @@ class Query:
     def upstreams(self, info: strawberry.Info, name: str | None = None) -> list[Upstream]:
         """All services, in the order of the configuration."""
         context: GatewayContext = info.context
-        return [_upstream(u, context.wall) for u in context.upstreams.values() if name is None or u.name == name]
+        state = context.state
+        return [_upstream(u, state.wall) for u in state.upstreams.values() if name is None or u.name == name]
 
 
 def _upstream(upstream: clients_upstream.Upstream, wall: Wall) -> Upstream:
@@ -135,10 +136,7 @@ def _circuit(protocol: ProtocolName, status: CircuitStatus, wall: Wall) -> Circu
     return Circuit(
         protocol=protocol,
         since=wall(status.since),
-        last_error=failure
-        and CircuitError(
-            code=failure.code, message=failure.message, at=wall(failure.at), request_id=failure.request_id
-        ),
+        last_error=_error(failure, wall) if failure is not None else None,
         last_success_at=None if status.last_success_at is None else wall(status.last_success_at),
         next_probe_at=None if status.next_probe_at is None else wall(status.next_probe_at),
         history=[
@@ -147,3 +145,7 @@ def _circuit(protocol: ProtocolName, status: CircuitStatus, wall: Wall) -> Circu
         ],
         **same,
     )
+
+
+def _error(failure: Failure, wall: Wall) -> CircuitError:
+    return CircuitError(code=failure.code, message=failure.message, at=wall(failure.at), request_id=failure.request_id)

@@ -1,0 +1,101 @@
+"""The composition root: builds everything, hands it to whoever needs it, and owns its lifetime."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from clients.clock import Clock, SystemClock
+from clients.transports.base import Wire
+from clients.transports.pyreqwest_wire import PyreqwestWire
+from gateway import identity
+from gateway.config import Config, load
+from gateway.http.endpoint import Answer, Exchange, GraphQLEndpoint
+from gateway.identity import Identifier
+from gateway.ops.probes import probe_routes
+from gateway.pipeline import OperationPipeline
+from gateway.runtime import Runtime, load_schema, open_runtime
+from gateway.telemetry import logs
+from gateway.telemetry.requests import RequestLog
+from gateway.telemetry.upstreams import UpstreamLog
+
+CONFIG_VARIABLE = "BREAKWATER_CONFIG"
+
+
+class _Serving:
+    """What answers just now; empty while the application starts and stops."""
+
+    runtime: Runtime | None = None
+    pipeline: OperationPipeline | None = None
+
+    async def handle(self, exchange: Exchange) -> Answer:
+        """Hand an exchange to the pipeline."""
+        if self.pipeline is None:
+            raise RuntimeError("the application is asked outside of its lifespan")
+        return await self.pipeline.handle(exchange)
+
+
+def create_app(
+    config: Config, *, wire: Wire | None = None, clock: Clock | None = None, random: Random | None = None
+) -> Starlette:
+    """The gateway as an ASGI application.
+
+    Args:
+        config: as `gateway.config.load` gives it.
+        wire: how upstreams are reached; pyreqwest by default.
+        clock: all time comes from it.
+        random: all jitter comes from it.
+
+    Raises:
+        SchemaError: a module of `imports` cannot be used.
+        ConfigError: the schema's operations do not fit the services.
+    """
+    schema = load_schema(config)
+    clock = clock or SystemClock()
+    serving = _Serving()
+    log = RequestLog()
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with open_runtime(
+            config,
+            schema,
+            wire=wire or PyreqwestWire(),
+            hooks=UpstreamLog(),
+            clock=clock,
+            random=random or Random(),
+        ) as runtime:
+            identifier = Identifier(config.identity, config.trusted_networks())
+            serving.pipeline = OperationPipeline(runtime, identifier, log)
+            serving.runtime = runtime
+            try:
+                yield
+            finally:
+                serving.runtime = None
+        serving.pipeline = None
+
+    endpoint = GraphQLEndpoint(
+        serving.handle,
+        on_error=log.failed,
+        max_body_bytes=config.server.max_body_bytes,
+        request_id=identity.request_id,
+        clock=clock,
+    )
+    return Starlette(routes=[Route("/graphql", endpoint), *probe_routes(lambda: serving.runtime)], lifespan=lifespan)
+
+
+def from_environment() -> Starlette:
+    """The application of the file that BREAKWATER_CONFIG names; what each worker process builds."""
+    config = load(Path(os.environ[CONFIG_VARIABLE]))
+    configure_logs(config)
+    return create_app(config)
+
+
+def configure_logs(config: Config) -> None:
+    """Set logging up as the configuration says."""
+    chosen = config.log.format or ("console" if config.development else "json")
+    logs.configure(json=chosen == "json", level=config.log.level)

@@ -1,0 +1,63 @@
+"""Whether the declared operations and the configured services fit together; asked at start and by `gateway check`."""
+
+import strawberry
+
+from clients.operation import Operation, OperationError, RestRoute, check_route
+from clients.service import Service
+from clients.stages.fallback import ways
+from gateway.config import Config
+from gateway.yaml_source import Finding
+from schema.build import operations
+
+
+def check_operations(schema: strawberry.Schema, config: Config) -> list[Finding]:
+    """Everything that does not fit: services nobody configured, operations no protocol carries, routes gone wrong."""
+    services = {service.name: service for service in config.clients_services()}
+    declared: dict[str, dict[str, Operation]] = {}
+    findings = []
+    for field, operation in operations(schema):
+        known = declared.setdefault(operation.service, {})
+        if known.setdefault(operation.name, operation) is not operation:
+            findings.append(
+                Finding(("schema", field), f"{operation.service} has two operations named {operation.name}; rename one")
+            )
+        service = services.get(operation.service)
+        if service is None:
+            there = ", ".join(services) or "none"
+            findings.append(
+                Finding(
+                    ("services",),
+                    f"{operation.service} is missing; the field {field} is answered by it (there: {there})",
+                )
+            )
+        elif not ways(service, operation):
+            findings.append(Finding(("services", service.name), _no_way(field, operation)))
+    for name, service in services.items():
+        findings += _check_routes(service, declared.get(name, {}))
+    return list(dict.fromkeys(findings))
+
+
+def _no_way(field: str, operation: Operation) -> str:
+    needs = "graphql" if operation.graphql is not None else "rest"
+    return f"cannot answer the field {field}: the operation {operation.name} is declared for {needs}; add {needs}:"
+
+
+def _check_routes(service: Service, declared: dict[str, Operation]) -> list[Finding]:
+    findings = []
+    for name, route in service.routes.items():
+        operation = declared.get(name)
+        path = ("services", service.name, "routes", name)
+        if operation is None:
+            there = ", ".join(declared) or "none"
+            findings.append(Finding(path, f"{service.name} has no operation of that name (there: {there})"))
+        elif wrong := _wrong_route(operation, route):
+            findings.append(Finding(path, wrong))
+    return findings
+
+
+def _wrong_route(operation: Operation, route: RestRoute) -> str | None:
+    try:
+        check_route(operation, route)
+    except OperationError as error:
+        return str(error)
+    return None

@@ -1,0 +1,48 @@
+"""`gateway check`: everything that would keep the gateway from starting, without serving."""
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from clients.protocols.contract import check_documents
+from gateway.config import Config, load
+from gateway.runtime import load_schema
+from schema.build import operations
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser("check", help="validate gateway.yaml and the schema")
+    parser.add_argument("--config", type=Path, default=Path("gateway.yaml"), help="default: gateway.yaml")
+    parser.add_argument(
+        "--upstreams", action="store_true", help="also check the declared documents against each upstream's own schema"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what is wrong; 0 when nothing is.
+
+    Raises:
+        ConfigError: the file cannot be used.
+        SchemaError: a module of its imports cannot be used.
+    """
+    config = load(options.config)
+    declared = dict(operations(load_schema(config)))
+    print(f"{options.config}: valid; {len(config.services)} services, {len(declared)} operations")
+    if not options.upstreams:
+        return 0
+    return asyncio.run(_check_upstreams(config, [*declared.values()]))
+
+
+async def _check_upstreams(config: Config, declared: list[Any]) -> int:
+    wrong = 0
+    for service in config.clients_services():
+        found = await check_documents(service, [o for o in declared if o.service == service.name])
+        for message in found:
+            print(f"{service.name}: {message}")
+        wrong += len(found)
+        if not found and service.graphql is not None:
+            print(f"{service.name}: every document fits the schema of {service.graphql}")
+    return 1 if wrong else 0

@@ -1,0 +1,90 @@
+"""What went wrong while executing, as entries of a GraphQL answer: upstream errors by their code, the rest masked."""
+
+from collections.abc import Callable
+from datetime import datetime
+from math import isfinite
+from typing import Any
+
+from graphql import GraphQLError
+
+from clients.errors import UpstreamError
+from gateway.http.errors import INTERNAL_MESSAGE, error_entry
+
+
+class ErrorFormatter:
+    """Makes the error entries of one request.
+
+    An upstream's error is safe to show by construction, and so is a GraphQLError that a resolver raised on purpose.
+    Everything else becomes one sentence and the request id; its cause goes to `on_masked`.
+
+    Args:
+        request_id: of the request that is answered.
+        at: when it is answered.
+        on_masked: gets the cause of each masked error.
+    """
+
+    def __init__(self, request_id: str, at: datetime, on_masked: Callable[[Exception], None]) -> None:
+        self._request_id = request_id
+        self._at = at
+        self._on_masked = on_masked
+
+    def entry(self, error: GraphQLError) -> dict[str, Any]:
+        """The entry of one error."""
+        cause = error.original_error
+        if isinstance(cause, UpstreamError):
+            return self._upstream(error, cause)
+        if cause is None or isinstance(cause, GraphQLError):
+            more = {k: v for k, v in (error.extensions or {}).items() if k not in {"code", "category"}}
+            code, category = self._kind(error)
+            return self._entry(error, error.message, code, category, **more)
+        self._on_masked(cause)
+        return self._entry(error, INTERNAL_MESSAGE, "INTERNAL_SERVER_ERROR", "internal")
+
+    def upstream_problem(self, service: str, path: list[str | int], message: str, code: str | None) -> dict[str, Any]:
+        """The entry of an error that an upstream reported inside an otherwise good answer."""
+        return error_entry(
+            f"{service}: {message}",
+            code="UPSTREAM_REPORTED_ERROR",
+            category="external_service",
+            request_id=self._request_id,
+            at=self._at,
+            path=path,
+            service=service,
+            upstreamCode=code,
+        )
+
+    def _upstream(self, error: GraphQLError, cause: UpstreamError) -> dict[str, Any]:
+        wait = cause.retry_after_s
+        return self._entry(
+            error,
+            cause.message,
+            cause.code,
+            cause.category,
+            service=cause.service,
+            upstreamCode=getattr(cause, "upstream_code", None),
+            causes=[{"code": c.code, "message": c.message} for c in getattr(cause, "causes", ())] or None,
+            retryAfter=round(wait, 1) if wait is not None and isfinite(wait) else None,
+        )
+
+    def _entry(self, error: GraphQLError, message: str, code: str, category: str, **more: object) -> dict[str, Any]:
+        locations = [{"line": at.line, "column": at.column} for at in error.locations or ()]
+        return error_entry(
+            message,
+            code=code,
+            category=category,
+            request_id=self._request_id,
+            at=self._at,
+            locations=locations or None,
+            path=error.path,
+            **more,
+        )
+
+    @staticmethod
+    def _kind(error: GraphQLError) -> tuple[str, str]:
+        """Code and category: what the resolver gave, else what graphql-core's own errors mean."""
+        given = error.extensions or {}
+        if "code" in given:
+            return str(given["code"]), str(given.get("category", "validation"))
+        if error.original_error is None and error.path and error.message.startswith("Cannot return null"):
+            return "NULL_IN_NON_NULL_POSITION", "internal"
+        return "BAD_USER_INPUT", "validation"

@@ -1,0 +1,41 @@
+"""What an orchestrator asks: is the process alive, may it get traffic, and what is wrong with it."""
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from gateway.http.errors import timestamp
+from gateway.runtime import Runtime
+from schema.health import HealthStatus, health_of
+
+
+def probe_routes(current: Callable[[], Runtime | None]) -> list[Route]:
+    """The routes below /health.
+
+    Args:
+        current: the runtime that serves; None before it is open and once it is closing.
+    """
+
+    async def live(_: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(_: Request) -> JSONResponse:
+        if current() is None:
+            return JSONResponse({"status": "not ready"}, 503)
+        return JSONResponse({"status": "ok"})
+
+    async def health(_: Request) -> JSONResponse:
+        runtime = current()
+        if runtime is None:
+            return JSONResponse({"status": "not ready"}, 503)
+        found = health_of(runtime)
+        body = {
+            "status": found.status.value,
+            "startedAt": timestamp(found.started_at),
+            "checks": [{"name": c.name, "status": c.status.value, "reason": c.reason} for c in found.checks],
+        }
+        return JSONResponse(body, 503 if found.status is HealthStatus.DOWN else 200)
+
+    return [Route("/health/live", live), Route("/health/ready", ready), Route("/health", health)]

@@ -1,0 +1,92 @@
+"""What one process serves: schema, documents, upstreams and stores, opened together and closed together."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+
+import strawberry
+
+from clients.clock import Clock
+from clients.hooks import Hooks
+from clients.stores.base import Store
+from clients.stores.memory import MemoryStore
+from clients.transports.base import Wire
+from clients.upstream import Upstream
+from gateway.checks import check_operations
+from gateway.config import Config, ConfigError
+from gateway.http.documents import DocumentCache
+from schema.build import build_schema, core_schema
+
+Trouble = Callable[[], str]
+"""What is wrong with a store just now; empty for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A running gateway. Satisfies schema.context.GatewayState."""
+
+    config: Config
+    schema: strawberry.Schema
+    documents: DocumentCache
+    upstreams: Mapping[str, Upstream]
+    stores: Mapping[str, Trouble]
+    clock: Clock
+    started_at: datetime
+
+    @property
+    def store_status(self) -> Mapping[str, str]:
+        """Each store of answers, and what is wrong with it."""
+        return {name: trouble() for name, trouble in self.stores.items()}
+
+    def wall(self, at: float) -> datetime:
+        """A monotonic time as the time people read."""
+        return self.clock.wall() - timedelta(seconds=self.clock.now() - at)
+
+
+def load_schema(config: Config) -> strawberry.Schema:
+    """The schema of the configured modules, its operations checked against the services.
+
+    Raises:
+        SchemaError: a module cannot be used.
+        ConfigError: an operation and the services do not fit.
+    """
+    schema = build_schema(config.imports)
+    findings = check_operations(schema, config)
+    if findings:
+        raise ConfigError("schema", findings)
+    return schema
+
+
+@asynccontextmanager
+async def open_runtime(
+    config: Config, schema: strawberry.Schema, *, wire: Wire, hooks: Hooks, clock: Clock, random: Random
+) -> AsyncIterator[Runtime]:
+    """Open what the configuration names, and close it in reverse order, whatever happens.
+
+    `schema` is as `load_schema` gives it; `wire` is closed with the runtime.
+    """
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(wire.aclose)
+        memory = MemoryStore(config.cache.max_entries, config.cache.max_bytes, clock)
+        store: Store = memory
+        stores: dict[str, Trouble] = {"memory": str}
+        upstreams = {}
+        for service in config.clients_services():
+            upstream = Upstream(service, wire, store, hooks=hooks, clock=clock, random=random)
+            upstreams[service.name] = await stack.enter_async_context(upstream)
+        introspection = config.server.introspection
+        yield Runtime(
+            config=config,
+            schema=schema,
+            documents=DocumentCache(
+                core_schema(schema),
+                introspection=config.development if introspection is None else introspection,
+                suggestions=config.development,
+            ),
+            upstreams=upstreams,
+            stores=stores,
+            clock=clock,
+            started_at=clock.wall(),
+        )
