@@ -106,6 +106,10 @@ class Batched:
         arguments = {to_snake_case(self._batch.variable): list[hint]}  # type: ignore[valid-type]
         return declared_field(self.operation, resolve, arguments, list[self._kind | None], options)  # type: ignore[name-defined]
 
+    async def load(self, key: Any, info: strawberry.Info) -> Any:
+        """In a resolver of one's own: the object of a key (a tuple, if of several attributes); None if there is none."""
+        return await self._load([*key] if isinstance(key, tuple) else [key], info, ())
+
     async def _load(self, parts: list[Any], info: strawberry.Info, below: tuple[int, ...]) -> Any:
         """The object of one key, noting on the request how it was served at the field's place (and `below` it)."""
         scope: LoaderScope = info.context

@@ -1,8 +1,9 @@
-"""Customers: rows by id."""
+"""Customers: rows by id, and what the bank knows of them."""
 
 import strawberry
 
 from loaders.batched import batched
+from schema.bank import Account, accounts_by_customer
 
 
 @strawberry.type(description="Somebody who buys.")
@@ -13,6 +14,13 @@ class Customer:
     name: str
     email: str
     tier: str
+    account: Account | None = accounts_by_customer.field(by="id", description="Their account at the bank.")
+
+    @strawberry.field(description="What is in their account; null when the bank does not say.")
+    async def balance(self, info: strawberry.Info) -> float | None:
+        """Written out by hand, on the same loader as `account`."""
+        account: Account | None = await accounts_by_customer.load(self.id, info)
+        return account.balance if account is not None else None
 
 
 customers_by_id = batched(

@@ -1,11 +1,10 @@
-"""Invoices, their customers and the accounts they are paid from."""
+"""Invoices, and who owes them."""
 
 import datetime
 
 import strawberry
 
 from loaders.fields import upstream_field
-from schema.bank import Account, accounts_by_customer
 from schema.customers import Customer, customers_by_id
 
 _FIELDS = "id number total currency status issuedOn customerId"
@@ -23,7 +22,6 @@ class Invoice:
     issued_on: datetime.date
     customer_id: strawberry.Private[str]
     customer: Customer | None = customers_by_id.field(by="customer_id", description="Who owes it.")
-    account: Account | None = accounts_by_customer.field(by="customer_id", description="The account it is paid from.")
 
 
 @strawberry.type

@@ -1,10 +1,127 @@
 """`gateway demo`: the gateway with small upstreams beside it, and switches to break them."""
 
 import argparse
+import socket
+import sys
+from pathlib import Path
 from typing import Any
+
+import uvicorn
+import uvloop
+
+from demo.faults import Mode
+from demo.run import Ports, serve_demo
+from demo.switches import DemoError, break_, list_faults, mend
+from gateway.app import configure_logs, create_app
+from gateway.config import Config, load
+
+_CONFIG = Path(__file__).parents[2] / "demo" / "gateway.yaml"
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to the parser."""
+    """Add the command and its own subcommands to the parser."""
     parser: argparse.ArgumentParser = commands.add_parser("demo", help="serve the demo; break and mend its upstreams")
-    parser.set_defaults(run=lambda _: 0)
+    parser.add_argument("--config", type=Path, default=_CONFIG, help="default: demo/gateway.yaml")
+    parser.add_argument("--port", type=int, help="port of the gateway; default: server.port of the file")
+    parser.set_defaults(run=run)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    broken = actions.add_parser("break", help="break an upstream, such as customers.graphql")
+    broken.add_argument("target", help="customers.graphql, customers.rest, customers, …, or all")
+    broken.add_argument("mode", nargs="?", default="error", choices=[*Mode], help="default: error")
+    broken.set_defaults(run=_switch)
+    mended = actions.add_parser("mend", help="mend an upstream")
+    mended.add_argument("target", nargs="?", default="all", help="default: all")
+    mended.set_defaults(run=_switch)
+    actions.add_parser("faults", help="list what is broken").set_defaults(run=_switch)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve upstreams and gateway until Ctrl-C.
+
+    Raises:
+        ConfigError: the file cannot be used.
+        SchemaError: a module of its imports cannot be used.
+    """
+    config = load(options.config)
+    configure_logs(config)
+    port = config.server.port if options.port is None else options.port
+    try:
+        uvloop.run(_serve(config, port))
+    except OSError as error:
+        print(f"{error}; is the demo running already?", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(config: Config, port: int) -> None:
+    app = create_app(config)
+    settings = uvicorn.Config(
+        app,
+        host=config.server.host,
+        port=port,
+        http="httptools",
+        access_log=False,
+        server_header=False,
+        log_level="warning",
+        timeout_graceful_shutdown=5,
+    )
+    async with serve_demo(Ports()):
+        await _Greeting(settings, _welcome(f"http://{config.server.host}:{port}")).serve()
+
+
+class _Greeting(uvicorn.Server):
+    """Says what to try once the socket is open."""
+
+    def __init__(self, settings: uvicorn.Config, greeting: str) -> None:
+        super().__init__(settings)
+        self._greeting = greeting
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(self._greeting, flush=True)
+
+
+def _welcome(url: str) -> str:
+    return f"""
+Breakwater is at {url}/graphql (open it in a browser for GraphiQL); Ctrl-C ends everything.
+
+Three things to try:
+
+1. Ask.
+   curl -s {url}/graphql -H 'content-type: application/json' \\
+     -d '{{"query": "{{ invoices(first: 3) {{ number total customer {{ name balance }} }} }}"}}'
+
+2. Break the GraphQL of customers, and ask again: the same rows, over REST; extensions.upstreams says so.
+   .venv/bin/gateway demo break customers.graphql
+
+3. Take customers down, and ask again: the last good rows, and how old they are. Then ask what is open, and why:
+   .venv/bin/gateway demo break customers down
+   curl -s {url}/graphql -H 'content-type: application/json' \\
+     -d '{{"query": "{{ upstreams {{ name status circuits {{ protocol state since reason nextProbeAt }} }} }}"}}'
+
+   .venv/bin/gateway demo mend    puts everything right.
+"""
+
+
+def _switch(options: argparse.Namespace) -> int:
+    try:
+        if options.action == "break":
+            break_(options.target, options.mode)
+            print(f"{options.target} is broken: {options.mode}")
+        elif options.action == "mend":
+            mend(options.target)
+            print(f"{options.target} is mended")
+        else:
+            _print_faults()
+    except DemoError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _print_faults() -> None:
+    for name, state in list_faults().items():
+        print(f"{name:12} {'down' if state['down'] else state['url']}")
+        for protocol, line in state["protocols"].items():
+            mode = line["fault"]["mode"] if line["fault"] else "well"
+            print(f"  {protocol:10} {mode:12} {line['requests']} requests, {line['failed']} failed")
