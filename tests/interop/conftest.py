@@ -1,0 +1,82 @@
+import selectors
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+_NODE = Path(__file__).parent / "node"
+_INSTALL_S = 300
+_START_S = 60
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node.js, with the packages of package.json installed; installs them once, and again when that file changes."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("needs Node.js and npm on PATH")
+    wanted = (_NODE / "package.json").read_text()
+    installed = _NODE / "node_modules" / ".breakwater"
+    if not installed.exists() or installed.read_text() != wanted:
+        done = subprocess.run(
+            [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"],
+            cwd=_NODE,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_S,
+            check=False,
+        )
+        if done.returncode != 0:
+            pytest.fail(f"npm install failed:\n{done.stdout}{done.stderr}", pytrace=False)
+        installed.write_text(wanted)
+    return node
+
+
+@pytest.fixture(scope="session")
+def apollo_url(node: str) -> Iterator[str]:
+    """Where an Apollo Server takes GraphQL: `customers(ids: [ID!]!): [Customer]!`, `customer(id: ID!)`."""
+    with _running(node, "apollo.mjs") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def json_server_url(node: str) -> Iterator[str]:
+    """The base of a json-server: `/customers?id=1&id=2`, `/customers/1`.
+
+    Pinned to 0.17, its last stable line; the betas of 1.0 find no rows for a repeated parameter.
+    """
+    with _running(node, "json-server.cjs") as url:
+        yield url
+
+
+@contextmanager
+def _running(node: str, script: str) -> Iterator[str]:
+    """Run a script that prints its address once it listens, and ends when its standard input closes."""
+    with subprocess.Popen(
+        [node, script], cwd=_NODE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield _first_line(process, script)
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _first_line(process: subprocess.Popen[str], script: str) -> str:
+    if process.stdout is None:
+        raise ValueError("start the process with stdout=PIPE")
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        if not selector.select(_START_S):
+            raise TimeoutError(f"{script} did not listen within {_START_S} s")
+    line = process.stdout.readline().strip()
+    if not line:
+        raise RuntimeError(f"{script} ended with {process.wait(timeout=5)}; its output is above")
+    return line
