@@ -5,6 +5,7 @@ check pyreqwest against. Slots are ours because httpcore leaks places in a conte
 """
 
 import asyncio
+import re
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Mapping
@@ -16,6 +17,8 @@ from clients.transports.base import WireBroken, WireConnectError, WireResponse, 
 from clients.transports.options import DEFAULTS, USER_AGENT, WireOptions
 
 _PIECE = 65536
+_FIELD_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+_FIELD_VALUE = re.compile(rb"(?:[^\0\s](?:[^\0\r\n]*[^\0\s])?)?")  # section 5.5
 _BAD_REQUEST = "not a request that can be sent: bad method, URL or header"
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
@@ -91,12 +94,13 @@ def _request(method: str, url: str, headers: Mapping[str, str], body: bytes | No
         request.headers.setdefault("accept-encoding", "gzip, deflate")
         for name, value in request.headers.raw:
             # h11 says so only later, together with what may have happened after sending
-            if b"\n" in value or b"\r" in value or b"\0" in value or not name.strip():
+            if _FIELD_NAME.fullmatch(name) is None or _FIELD_VALUE.fullmatch(value) is None:
                 raise ValueError(name)
-        if request.url.scheme not in {"http", "https"} or not request.url.host:
+        target = request.url
+        if target.scheme not in {"http", "https"} or not target.host or (target.port or 0) > 65535:
             raise ValueError(url)
-        if request.url.userinfo and "authorization" not in request.headers:
-            request = next(httpx.BasicAuth(request.url.username, request.url.password).auth_flow(request))
+        if target.userinfo and "authorization" not in request.headers:
+            request = next(httpx.BasicAuth(target.username, target.password).auth_flow(request))
     except (httpx.InvalidURL, ValueError, TypeError):  # UnicodeError is a ValueError
         raise WireConnectError(_BAD_REQUEST) from None
     return request

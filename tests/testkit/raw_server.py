@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 PATIENCE_S = 10.0  # generous: a wait that takes longer is a failure, not a slow machine
@@ -91,9 +91,14 @@ async def raw_server(handler: Handler, *, tls: ssl.SSLContext | None = None) -> 
             await handler(Connection(reader, writer))
         except (OSError, asyncio.IncompleteReadError):
             pass  # the client went away; that is what many of these tests are about
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         finally:
             writer.close()
             await state._count(0, -1)
+            with suppress(OSError):
+                await writer.wait_closed()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(serve(reader, writer))
@@ -107,6 +112,7 @@ async def raw_server(handler: Handler, *, tls: ssl.SSLContext | None = None) -> 
         yield state
     finally:
         server.close()
+        await server.wait_closed()
         for task in serving:
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)
