@@ -107,7 +107,7 @@ class Batched:
         return declared_field(self.operation, resolve, arguments, list[self._kind | None], options)  # type: ignore[name-defined]
 
     async def load(self, key: Any, info: strawberry.Info) -> Any:
-        """In a resolver of one's own: the object of a key (a tuple, if of several attributes); None if there is none."""
+        """In a resolver of one's own: the object of a key (a tuple, if of several attributes); None without one."""
         return await self._load([*key] if isinstance(key, tuple) else [key], info, ())
 
     async def _load(self, parts: list[Any], info: strawberry.Info, below: tuple[int, ...]) -> Any:
