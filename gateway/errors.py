@@ -11,6 +11,9 @@ from clients.errors import UpstreamError
 from gateway.http.errors import INTERNAL_MESSAGE, error_entry
 
 
+_NULL_IN_NON_NULL = "Cannot return null for non-nullable field"  # graphql-core raises a plain TypeError for it
+
+
 class ErrorFormatter:
     """Makes the error entries of one request.
 
@@ -33,6 +36,8 @@ class ErrorFormatter:
         cause = error.original_error
         if isinstance(cause, UpstreamError):
             return self._upstream(error, cause)
+        if error.message.startswith(_NULL_IN_NON_NULL) and isinstance(cause, TypeError):
+            return self._entry(error, error.message, "NULL_IN_NON_NULL_POSITION", "internal")
         if cause is None or isinstance(cause, GraphQLError):
             more = {k: v for k, v in (error.extensions or {}).items() if k not in {"code", "category"}}
             code, category = self._kind(error)
@@ -83,8 +88,4 @@ class ErrorFormatter:
     def _kind(error: GraphQLError) -> tuple[str, str]:
         """Code and category: what the resolver gave, else what graphql-core's own errors mean."""
         given = error.extensions or {}
-        if "code" in given:
-            return str(given["code"]), str(given.get("category", "validation"))
-        if error.original_error is None and error.path and error.message.startswith("Cannot return null"):
-            return "NULL_IN_NON_NULL_POSITION", "internal"
-        return "BAD_USER_INPUT", "validation"
+        return str(given.get("code", "BAD_USER_INPUT")), str(given.get("category", "validation"))

@@ -68,10 +68,9 @@ class OperationPipeline:
                     hide_suggestions=not self._runtime.config.development,
                 )
                 return await result if isinstance(result, Awaitable) else result
-        except TimeoutError as error:
+        except TimeoutError:
             late = GraphQLError(
                 "A resolver did not end by the request's deadline.",
-                original_error=error,
                 extensions={"code": "DEADLINE_EXCEEDED", "category": "internal"},
             )
             return ExecutionResult(None, [late])

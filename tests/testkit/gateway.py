@@ -112,7 +112,7 @@ async def running_gateway(
                     config["services"][service] = {**config["services"].get(service, {}), **entry}
             else:
                 config[name] = value
-        app = create_app(parse(yaml.safe_dump(config), {}), clock=clock, wire=wire)
+        app = create_app(parse(yaml.safe_dump(config, sort_keys=False), {}), clock=clock, wire=wire)
         server = await stack.enter_async_context(serve(app))
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=20))
         yield Gateway(server, http, customers, invoices, bank)

@@ -1,0 +1,115 @@
+"""The `gateway` command, as people run it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.cli import main
+from tests.testkit.ports import free_port
+from tests.testkit.upstream import ScriptedUpstream
+
+GATEWAY = [sys.executable, "-c", "import sys; from gateway.cli import main; sys.exit(main())"]
+EMPTY = "mode: development\nserver: { port: 0 }\n"
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*GATEWAY, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+@contextlib.contextmanager
+def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`gateway serve` as a process of its own, asked until it is ready; ended by its id."""
+    port = free_port()
+    process = subprocess.Popen([*GATEWAY, "serve", "--port", str(port), *arguments], stderr=subprocess.PIPE, text=True)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        with httpx.Client(transport=httpx.HTTPTransport(retries=8), trust_env=False) as client:
+            assert client.get(f"{url}/health/ready", timeout=30).status_code == 200
+        yield url, process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(EMPTY)
+    return file
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_serve_answers_on_its_port_and_ends_cleanly(config: Path, workers: str) -> None:
+    with serving("--config", str(config), "--workers", workers) as (url, process):
+        answered = httpx.post(f"{url}/graphql", json={"query": "{ health { status } }"}, trust_env=False)
+        assert answered.json() == {"data": {"health": {"status": "OK"}}}
+    assert process.returncode in {0, -signal.SIGTERM}
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "demo"])
+def test_a_wrong_file_ends_each_command_with_1_and_the_reason(config: Path, command: str) -> None:
+    config.write_text("servr: {}\n")
+    ended = run(command, "--config", str(config))
+    assert ended.returncode == 1
+    assert ended.stderr == f"{config}: 1 error\n  line 1: servr: unknown key; did you mean server?\n"
+
+
+def test_a_module_that_is_missing_ends_it_with_1_and_the_reason(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text("imports: [acme.orders]\n")
+    assert main(["check", "--config", str(config)]) == 1
+    assert "there is no module acme" in capsys.readouterr().err
+
+
+def test_check_says_what_it_found(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--config", str(config)]) == 0
+    assert capsys.readouterr().out == f"{config}: valid; 0 services, 0 operations\n"
+
+
+async def test_check_holds_documents_against_the_upstreams_own_schemas(config: Path) -> None:
+    rows = [{"id": "1", "name": "A", "email": "a@b.c"}]  # no tier: the document asks for one
+    async with ScriptedUpstream(rows) as upstream:
+        services = f"{{ customers: {{ graphql: '{upstream.graphql.url}' }}, bank: {{ rest: 'http://127.0.0.1:9' }} }}"
+        config.write_text(f"imports: [schema.customers]\nservices: {services}\n")  # noqa: ASYNC240 - one small file
+        command = [*GATEWAY, "check", "--upstreams", "--config", str(config)]
+        process = await _run(command)
+        assert process[0] == 1
+        assert "customers: the operation Customer.by_id does not fit: Cannot query field 'tier'" in process[1]
+        await upstream.refuse()
+        code, out = await _run(command)
+        assert code == 1
+        assert re.search(r"customers: no schema from http://127\.0\.0\.1:\d+/graphql: ", out)
+
+
+async def _run(command: list[str]) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode, out.decode()
+
+
+def test_config_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config-schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "gateway.yaml"
+
+
+def test_the_demo_that_does_not_run_says_how_to_start_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "mend"]) == 1
+    assert "start it with: make run" in capsys.readouterr().err

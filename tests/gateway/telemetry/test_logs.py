@@ -1,0 +1,97 @@
+"""Logs: structured, and without account numbers."""
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from gateway.telemetry import logs
+from tests.testkit.gateway import running_gateway
+from tests.testkit.upstream import errors, status
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """What is logged, as JSON lines."""
+    stream = io.StringIO()
+    logs.configure(json=True, level="debug", stream=stream)
+    yield stream
+    structlog.reset_defaults()
+
+
+def parsed(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("account DE89370400440532013000 refused", "account …3000 refused"),
+        ("DE89 3704 0044 0532 0130 00", "…0 00"),
+        ("GB29NWBK60161331926819", "…6819"),
+        ("card 4111111111111111", "card …1111"),
+        ("in 12345678 ms", "in 12345678 ms"),
+        ("2026-11-22T10:00:00Z", "2026-11-22T10:00:00Z"),
+        ("customers answered 500", "customers answered 500"),
+    ],
+)
+def test_account_numbers_show_their_last_four_characters_only(text: str, shown: str) -> None:
+    event = logs.mask(None, "info", {"event": text, "nested": {"list": [text, 1]}, "request_id": "123456789012"})
+    assert event == {"event": shown, "nested": {"list": [shown, 1]}, "request_id": "123456789012"}
+
+
+async def test_a_request_is_one_line_with_what_matters(lines: io.StringIO) -> None:
+    async with running_gateway() as gateway:
+        await gateway.ask(
+            'query Named { customer(id: "1") { name } }',
+            {"x-request-id": "r1", "x-correlation-id": "c1", "x-tenant-id": "acme"},
+        )
+    (line,) = parsed(lines)
+    assert line.pop("duration_ms") > 0
+    assert line.pop("timestamp")
+    assert line == {
+        "event": "request",
+        "level": "info",
+        "operation": "Named",
+        "request_id": "r1",
+        "correlation_id": "c1",
+        "tenant": "acme",
+    }
+
+
+async def test_failures_and_stale_answers_are_logged_with_their_request(lines: io.StringIO) -> None:
+    async with running_gateway() as gateway:
+        await gateway.ask('{ customer(id: "1") { name } }')
+        gateway.customers.graphql.behave(status(500))
+        gateway.customers.rest.behave(status(503))
+        await gateway.ask('{ customer(id: "1") { name } }', {"x-request-id": "r2"})
+    found = [line for line in parsed(lines) if line["request_id"] == "r2"]
+    assert [(line["event"], line.get("protocol"), line.get("code")) for line in found] == [
+        ("attempt failed", "graphql", "UPSTREAM_SERVER_ERROR"),
+        ("attempt failed", "rest", "UPSTREAM_SERVER_ERROR"),
+        ("served stale", None, None),
+        ("request", None, None),
+    ]
+    assert found[-1]["degraded"][0]["reason"] == "SERVICE_UNAVAILABLE"
+
+
+async def test_a_circuit_that_opens_is_logged_with_the_reason(lines: io.StringIO) -> None:
+    async with running_gateway({"services": {"bank": {"breaker": {"failures": 1}}}}) as gateway:
+        gateway.bank.rest.behave(status(500))
+        await gateway.ask('{ customer(id: "1") { balance } }')
+    (line,) = [line for line in parsed(lines) if line["event"] == "circuit open"]
+    assert (line["service"], line["protocol"], line["previous"]) == ("bank", "rest", "closed")
+    assert line["reason"] == "1 failures in a row (last: UPSTREAM_SERVER_ERROR)"
+
+
+async def test_an_account_number_in_an_upstreams_error_never_reaches_the_log(lines: io.StringIO) -> None:
+    number = "DE89370400440532013000"
+    async with running_gateway() as gateway:
+        gateway.customers.graphql.behave(errors(f"account {number} is locked", code="INTERNAL_SERVER_ERROR"))
+        gateway.customers.rest.behave(status(500))
+        await gateway.ask('{ customer(id: "1") { name balance } }')
+    assert any("…3000 is locked" in line.get("message", "") for line in parsed(lines))
+    assert number not in lines.getvalue()

@@ -1,0 +1,209 @@
+"""gateway.yaml: what it means, and what is said of one that cannot be used."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from clients.policy import PROFILES
+from gateway.config import Config, ConfigError, json_schema, load, parse
+
+CRM = "services: { crm: { graphql: 'http://crm/graphql', rest: 'http://crm/api' } }\n"
+
+
+def findings(text: str, **environment: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, environment)
+    return [str(finding) for finding in caught.value.findings]
+
+
+def test_an_empty_file_is_a_gateway_with_defaults() -> None:
+    assert parse("", {}) == Config()
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_service_has_the_policy_of_its_profile(name: str) -> None:
+    config = parse(f"services: {{ crm: {{ profile: {name}, rest: 'http://crm' }} }}", {})
+    assert config.clients_services()[0].policy == PROFILES[name]
+
+
+@pytest.mark.parametrize(
+    ("profile", "timeout_s", "retry", "breaker"),
+    [
+        ("internal-fast", 2, (3, 0.5, 2), (3, 10)),
+        ("internal-standard", 5, (3, 1, 10), (5, 30)),
+        ("external-standard", 10, (5, 2, 30), (10, 60)),
+        ("external-critical", 15, (7, 3, 60), (10, 120)),
+    ],
+)
+def test_the_named_profiles_are_as_agreed(
+    profile: str, timeout_s: float, retry: tuple[int, float, float], breaker: tuple[int, float]
+) -> None:
+    policy = PROFILES[profile]
+    assert policy.timeout_s == timeout_s
+    assert (policy.retry.attempts, policy.retry.backoff_s, policy.retry.max_backoff_s) == retry
+    assert (policy.breaker.failures, policy.breaker.open_s) == breaker
+
+
+def test_a_service_overrides_its_profile_key_by_key() -> None:
+    text = "services: { crm: { profile: internal-fast, rest: 'http://crm', retry: { attempts: 9 }, timeout_s: 1 } }"
+    policy = parse(text, {}).clients_services()[0].policy
+    fast = PROFILES["internal-fast"]
+    assert policy == msgspec.structs.replace(fast, timeout_s=1.0, retry=msgspec.structs.replace(fast.retry, attempts=9))
+
+
+def test_a_profile_of_ones_own_extends_another() -> None:
+    text = """
+profiles:
+  patient: { extends: external-standard, timeout_s: 60 }
+  very-patient: { extends: patient, retry: { attempts: 20 } }
+services:
+  crm: { profile: very-patient, rest: http://crm }
+"""
+    policy = parse(text, {}).clients_services()[0].policy
+    assert (policy.timeout_s, policy.retry.attempts, policy.breaker.open_s) == (60, 20, 60)
+
+
+def test_the_environment_fills_values_in_and_keeps_their_type() -> None:
+    block = "server:\n  port: ${PORT:-4100}\n  host: ${HOST:-0.0.0.0}\n"
+    assert parse(block, {}).server.port == 4100
+    assert parse(block, {"PORT": "80", "HOST": "::"}).server.port == 80
+    assert parse(block, {"HOST": ""}).server.host == "0.0.0.0"
+
+
+def test_what_the_environment_brings_in_is_never_structure() -> None:
+    text = "services:\n  crm:\n    rest: http://crm\n    headers: { x-key: '${KEY}' }\n    profile: ${PROFILE}\n"
+    config = parse(text, {"KEY": "a: b, [c]", "PROFILE": "internal-fast"})
+    assert config.services["crm"].headers == {"x-key": "a: b, [c]"}
+
+
+def test_a_doubled_dollar_stands_for_itself() -> None:
+    text = "services: { crm: { rest: 'http://crm', headers: { x-note: 'a $${b}' } } }"
+    assert parse(text, {}).services["crm"].headers["x-note"] == "a ${b}"
+
+
+def test_credentials_do_not_show_in_a_repr() -> None:
+    config = parse("services: { crm: { rest: 'http://crm', headers: { x-key: 'hush' } } }", {})
+    assert "hush" not in repr(config)
+    assert "hush" not in repr(config.clients_services())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("servr: {}\n", "line 1: servr: unknown key; did you mean server?"),
+        ("server: { port: many }\n", "line 1: server.port: expected `int`, got `str` (found: 'many')"),
+        ("server: { port: 70000 }\n", "line 1: server.port: expected `int` <= 65535 (found: 70000)"),
+        ("mode: fast\n", "line 1: mode: invalid enum value 'fast' (found: 'fast')"),
+        ("- a\n", "line 1: the file: expected a mapping, found list"),
+        ("a: [\n", "line 2: the file: not YAML: expected the node content, but found '<stream end>'"),
+        ("mode: production\nmode: development\n", "line 2: mode: given twice; keep one"),
+        (
+            "services: { crm: { rest: 'http://crm', profile: fast } }",
+            "line 1: services.crm.profile: unknown profile 'fast'; known: internal-fast, internal-standard, "
+            "external-standard, external-critical",
+        ),
+        (
+            "profiles: { mine: { extends: nothing } }",
+            "line 1: profiles.mine.extends: unknown profile 'nothing'; known: internal-fast, internal-standard, "
+            "external-standard, external-critical",
+        ),
+        (
+            "services:\n  crm:\n    rest: ${CRM_URL}\n",
+            "line 3: services.crm.rest: the environment variable CRM_URL is not set; set it, or write "
+            "${CRM_URL:-default}",
+        ),
+        (
+            "services: { crm: { rest: 'ftp://crm' } }",
+            "line 1: services.crm.rest: expected a URL such as http://host:8080/path, found 'ftp://crm'",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm:port' } }",
+            "line 1: services.crm.rest: not a URL: Port could not be cast to integer value as 'port'",
+        ),
+        (
+            "services: { crm: { rest: 'http://me:pw@crm' } }",
+            "line 1: services.crm.rest: holds a user name or password; put credentials into headers:",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm?a=1' } }",
+            "line 1: services.crm.rest: expected neither query nor fragment",
+        ),
+        ("services: { crm: {} }", "line 1: services.crm: has no address; give graphql: or rest: (or both)"),
+        (
+            "services: { crm: { rest: 'http://crm', retry: { attempts: 0 } } }",
+            "line 1: services.crm.retry.attempts: expected `int` >= 1 (found: 0)",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', forward: [connection] } }",
+            "line 1: services.crm.forward[0]: connection belongs to one connection and is never forwarded; remove it",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', routes: { a: 'GET customers' } } }",
+            'line 1: services.crm.routes.a: rest: expected "METHOD /path", such as "GET /customers{?ids}", found '
+            '"GET customers"',
+        ),
+        (
+            "services: { crm: { graphql: 'http://crm', routes: { a: 'GET /customers' } } }",
+            "line 1: services.crm.routes: the service has no REST address; add rest:",
+        ),
+        ("redis: {}", "line 1: redis: url is missing; add it"),
+        ("redis: { url: 'http://x' }", "line 1: redis.url: expected a URL such as redis://host:6379/0"),
+        (
+            "identity: { trusted_proxies: [nowhere] }",
+            "line 1: identity.trusted_proxies[0]: not a network: 'nowhere' does not appear to be an IPv4 or IPv6 "
+            "network",
+        ),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_path_and_what_to_do(text: str, expected: str) -> None:
+    assert findings(text) == [expected]
+
+
+def test_all_errors_are_said_at_once_in_the_order_of_the_file() -> None:
+    text = """
+server:
+  port: none
+  hots: x
+services:
+  crm:
+    graphql: ${MISSING}
+    profile: fast
+    retry: { attempt: 2 }
+"""
+    assert [finding.split(": ")[1] for finding in findings(text)] == [
+        "server.port",
+        "server.hots",
+        "services.crm.graphql",
+        "services.crm.profile",
+        "services.crm.retry.attempt",
+    ]
+
+
+def test_a_long_value_is_not_repeated_in_the_error() -> None:
+    (finding,) = findings("server: { port: '" + "s3cret" * 20 + "' }")
+    assert "s3cret" not in finding
+
+
+def test_a_file_that_cannot_be_read_is_an_error_with_its_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing\.yaml: 1 error\n  the file: cannot be read: No such file"):
+        load(tmp_path / "nothing.yaml", {})
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        load(binary, {})
+
+
+def test_load_reads_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(CRM)
+    assert list(load(file, {}).services) == ["crm"]
+
+
+def test_the_json_schema_knows_every_key() -> None:
+    schema = json_schema()
+    text = json.dumps(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    for key in ("trusted_proxies", "stale_if_error_s", "probe_timeout_s", "introspection", "routes"):
+        assert f'"{key}"' in text
