@@ -10,7 +10,6 @@ from graphql import GraphQLError
 from clients.errors import UpstreamError
 from gateway.http.errors import INTERNAL_MESSAGE, error_entry
 
-
 _NULL_IN_NON_NULL = "Cannot return null for non-nullable field"  # graphql-core raises a plain TypeError for it
 
 
