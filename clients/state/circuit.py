@@ -157,6 +157,7 @@ class Circuit:
 
     def settle(self, permit: Permit, outcome: Outcome, now: float, failure: Failure | None = None) -> None:
         """Tell what became of a permitted call; a permit of an earlier generation is discarded."""
+        self._advance(now)
         if permit.generation != self._generation:
             return
         if self._state is State.HALF_OPEN:
@@ -184,12 +185,13 @@ class Circuit:
         )
 
     def _advance(self, now: float) -> None:
-        if self._state is State.OPEN and now >= self._next_probe_at:
-            self._move(State.HALF_OPEN, now, "the open time has passed; probing")
+        """Make the moves that time alone brings, each at its own time: nothing depends on when somebody looks."""
         if self._state is State.HALF_OPEN and self._probes:
-            oldest = min(self._probes.values())
-            if now - oldest >= self._policy.probe_timeout_s:
-                self._open(now, f"a probe gave no result within {self._policy.probe_timeout_s:g} s")
+            hung_at = min(self._probes.values()) + self._policy.probe_timeout_s
+            if now >= hung_at:
+                self._open(hung_at, f"a probe gave no result within {self._policy.probe_timeout_s:g} s")
+        if self._state is State.OPEN and now >= self._next_probe_at:
+            self._move(State.HALF_OPEN, self._next_probe_at, "the open time has passed; probing")
 
     def _probe(self, now: float) -> Permit | Refusal:
         out = len(self._probes)
