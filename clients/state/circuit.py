@@ -212,6 +212,8 @@ class Circuit:
             self._consecutive += 1
             self._last_failure = failure
             self._open(now, f"a probe failed{_because(failure)}")
+        elif outcome is Outcome.SUCCESS and self._is_slow(now - permit.at):
+            self._open(now, f"a probe took longer than {self._policy.slow_call_s:g} s")
         elif outcome is Outcome.SUCCESS:
             self._last_success_at = now
             self._successes += 1
@@ -222,7 +224,7 @@ class Circuit:
 
     def _count(self, failed: bool, took_s: float, now: float, failure: Failure | None) -> None:
         policy = self._policy
-        slow = policy.slow_call_s is not None and took_s > policy.slow_call_s
+        slow = self._is_slow(took_s)
         if len(self._window) == policy.window:
             was_failed, was_slow = self._window[0]
             self._failed -= was_failed
@@ -240,6 +242,9 @@ class Circuit:
             reason = self._trip_reason(failed, failure)
             if reason is not None:
                 self._open(now, reason)
+
+    def _is_slow(self, took_s: float) -> bool:
+        return self._policy.slow_call_s is not None and took_s > self._policy.slow_call_s
 
     def _trip_reason(self, failed: bool, failure: Failure | None) -> str | None:
         policy, calls = self._policy, len(self._window)

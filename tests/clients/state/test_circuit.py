@@ -218,6 +218,14 @@ def test_one_failed_probe_opens_it_again_whatever_the_others_say() -> None:
     assert breaker.state() is State.OPEN
 
 
+def test_a_slow_probe_is_a_failed_one() -> None:
+    breaker = Breaker(slow_call_s=2)
+    breaker.half_open()
+    breaker.call(Outcome.SUCCESS, took_s=3)
+    status = breaker.circuit.status(breaker.now)
+    assert (status.state, status.reason) == (State.OPEN, "a probe took longer than 2 s")
+
+
 def test_a_cancelled_probe_gives_its_permit_back() -> None:
     breaker = Breaker()
     breaker.half_open()
