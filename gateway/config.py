@@ -131,7 +131,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     imports: list[str] = []
     """Python modules that declare Query (and Mutation) fields: yours, or those of `schema`."""
     profiles: dict[str, ProfileConfig] = {}
+    """Profiles of your own, by name."""
     services: dict[str, ServiceConfig] = {}
+    """The upstreams, by name."""
 
     @property
     def development(self) -> bool:
@@ -192,12 +194,6 @@ def parse(text: str, environment: Mapping[str, str], *, source: str = "gateway.y
         placed = [Finding(f.path, f.message, f.line or document.line(f.path)) for f in findings]
         raise ConfigError(source, sorted(placed, key=lambda f: f.line or 0))
     return msgspec.convert(data, Config)
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of gateway.yaml, for editors."""
-    schema = msgspec.json.schema(Config)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "gateway.yaml", **schema}
 
 
 def _with_profiles(data: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:

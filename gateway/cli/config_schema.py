@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from gateway.config import json_schema
+from gateway.reference import json_schema
 
 
 def add_to(commands: Any) -> None:

@@ -1,0 +1,124 @@
+"""What gateway.yaml can say, told from the configuration's own types and docstrings: for people and for editors."""
+
+import ast
+import inspect
+import itertools
+import textwrap
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from gateway.config import Config
+
+_NAMES: dict[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    list: "list",
+    tuple: "list",
+    dict: "mapping",
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of gateway.yaml, with a description for every key."""
+    schema = msgspec.json.schema(Config)
+    structs = {kind.__name__: kind for kind, _ in _structs(Config)}
+    for name, definition in schema["$defs"].items():
+        for key, text in _field_docs(structs[name]).items():
+            if key in definition.get("properties", {}):
+                definition["properties"][key]["description"] = text
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "gateway.yaml", **schema}
+
+
+def markdown() -> str:
+    """The reference page of gateway.yaml."""
+    lines = [
+        "# gateway.yaml",
+        "",
+        "Generated from the configuration's own types: `make reference`. Values may hold `${NAME}` and",
+        "`${NAME:-default}`; `$${` stands for `${`. Inside `{ … }` such a value wants quotes. Unknown keys are",
+        "refused.",
+        "`gateway check` validates a file, and `gateway config-schema` prints a JSON Schema for editors.",
+    ]
+    for kind, path in _structs(Config):
+        docs = _field_docs(kind)
+        summary = (inspect.getdoc(kind) or "").splitlines()[0]
+        lines += ["", f"## {path or 'The file'}", "", summary, "", "| key | type | meaning |", "|---|---|---|"]
+        for field in msgspec.structs.fields(kind):
+            lines.append(f"| `{field.encode_name}` | {_type_name(field.type)} | {docs.get(field.name, '')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _structs(kind: Any, path: str = "") -> Iterator[tuple[Any, str]]:
+    """A Struct and those below it, with their paths, depth first."""
+    yield kind, path
+    for field in msgspec.structs.fields(kind):
+        here = f"{path}.{field.encode_name}".removeprefix(".")
+        arguments = typing.get_args(field.type)
+        if typing.get_origin(field.type) is dict and _is_struct(arguments[1]):
+            yield from _structs(arguments[1], f"{here}.<name>")
+        else:
+            for below in (field.type, *arguments):
+                if _is_struct(below):
+                    yield from _structs(below, here)
+
+
+def _field_docs(kind: Any) -> dict[str, str]:
+    """The strings under a class's fields, its bases' included; a Struct's own words where a field has none."""
+    found: dict[str, str] = {}
+    for field in msgspec.structs.fields(kind):
+        for below in (field.type, *typing.get_args(field.type)):
+            if _is_struct(below):
+                found[field.name] = (inspect.getdoc(below) or "").splitlines()[0]
+    for base in reversed(kind.__mro__):
+        if not _is_struct(base) or base is msgspec.Struct:
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        statements = body.body if isinstance(body, ast.ClassDef) else []
+        for statement, doc in itertools.pairwise(statements):
+            if (
+                isinstance(statement, ast.AnnAssign)
+                and isinstance(statement.target, ast.Name)
+                and isinstance(doc, ast.Expr)
+                and isinstance(doc.value, ast.Constant)
+            ):
+                found[statement.target.id] = " ".join(str(doc.value.value).split())
+    return found
+
+
+def _type_name(kind: Any) -> str:
+    arguments = typing.get_args(kind)
+    origin = typing.get_origin(kind)
+    if origin is typing.Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin is typing.Annotated:
+        return _type_name(arguments[0])
+    if origin not in _NAMES and arguments:
+        return " or ".join(_type_name(a) for a in arguments if a is not type(None))
+    return "mapping" if _is_struct(kind) else _NAMES[origin or kind]
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def write(folder: Any) -> None:
+    """Write the generated pages into `folder`."""
+    for name, text in pages().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def pages() -> dict[str, str]:
+    """The generated pages by file name."""
+    schema = msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode()
+    return {"configuration.md": markdown(), "gateway.schema.json": schema + "\n"}
+
+
+if __name__ == "__main__":
+    from pathlib import Path
+
+    write(Path(__file__).parents[1] / "docs" / "reference")
