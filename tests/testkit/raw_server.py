@@ -97,8 +97,9 @@ async def raw_server(handler: Handler, *, tls: ssl.SSLContext | None = None) -> 
         finally:
             writer.close()
             await state._count(0, -1)
-            with suppress(OSError):
-                await writer.wait_closed()
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    await writer.wait_closed()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(serve(reader, writer))
@@ -112,7 +113,8 @@ async def raw_server(handler: Handler, *, tls: ssl.SSLContext | None = None) -> 
         yield state
     finally:
         server.close()
-        await server.wait_closed()
         for task in serving:
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)
+        for _ in range(20):
+            await asyncio.sleep(0)  # a failed handshake is known to the loop alone; these turns let it close the socket

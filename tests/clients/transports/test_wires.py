@@ -55,6 +55,12 @@ def answering(*answers: bytes) -> Handler:
     return handle
 
 
+async def always_ok(connection: Connection) -> None:
+    while True:
+        await connection.request()
+        await connection.send(answer(b"ok"))
+
+
 def answer(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
     lines = [f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}"]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
@@ -405,7 +411,7 @@ async def test_hundreds_of_cancelled_callers_leave_the_pool_whole(make_wire: Mak
         assert {type(result) for result in results} == {asyncio.CancelledError}
         await server.until(lambda s: s.open == 0)
         assert server.accepted == 3
-    async with raw_server(answering(answer(b"ok"))) as server:
+    async with raw_server(always_ok) as server:
         answers = await asyncio.gather(*(send(wire, server.url) for _ in range(10)))
         assert {a.body for a in answers} == {b"ok"}
 
