@@ -66,6 +66,13 @@ class MemoryStore:
         for key, entry in entries.items():
             self._put(key, entry)
 
+    def promote(self, entries: Mapping[bytes, Entry]) -> None:
+        """Keep entries that come from another store, except where a newer one has been put meanwhile."""
+        for key, entry in entries.items():
+            held = self._cache.get(key)
+            if held is None or held.produced_at < entry.produced_at:
+                self._put(key, entry)
+
     async def delete_many(self, keys: Sequence[bytes]) -> None:
         """Forget entries."""
         for key in keys:
