@@ -307,15 +307,21 @@ def check_route(declared: Operation, route: RestRoute) -> None:
     Raises:
         OperationError: naming the variable and those there are.
     """
-    unknown = route.variables - declared.variables
+    variables = frozenset(declared.graphql.variables) if declared.graphql is not None else declared.variables
+    if declared.batch is not None:
+        variables |= {declared.batch.variable}  # a POST without a document names it nowhere else
+    unknown = route.variables - variables
     if unknown:
-        known = ", ".join(sorted(declared.variables)) or "none"
+        known = ", ".join(sorted(variables)) or "none"
         raise OperationError(
             f'rest: "{route}" names {", ".join(sorted(unknown))}, which the operation does not have '
             f"(its variables: {known})"
         )
-    if declared.graphql is not None and not route.has_body:
-        lost = {v for v in declared.graphql.variables if declared.graphql.is_required(v)} - route.variables
+    if not route.has_body:
+        required = {v for v in variables if declared.graphql is not None and declared.graphql.is_required(v)}
+        if declared.batch is not None:
+            required.add(declared.batch.variable)  # without its keys a route would give every row there is
+        lost = required - route.variables
         if lost:
             raise OperationError(
                 f'rest: "{route}" does not carry {", ".join(sorted(lost))}, which the operation requires; '
