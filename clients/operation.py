@@ -5,8 +5,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import gql
+import msgspec
 from graphql import (
     FieldNode,
     GraphQLError,
@@ -89,9 +91,12 @@ class GraphQLDocument:
         except GraphQLError as error:
             raise OperationError(f"graphql: the document does not parse: {error.message}") from error
         operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
-        if len(operations) != 1 or operations[0].operation is OperationType.SUBSCRIPTION:
-            raise OperationError(f"graphql: expected one query or mutation in the document, found {len(operations)}")
+        if len(operations) != 1:
+            found = len(operations) or "none"
+            raise OperationError(f"graphql: expected one query or mutation in the document, found {found}")
         operation = operations[0]
+        if operation.operation is OperationType.SUBSCRIPTION:
+            raise OperationError("graphql: expected a query or mutation in the document, found a subscription")
         selections = operation.selection_set.selections
         if rows is None:
             if len(selections) != 1 or not isinstance(selections[0], FieldNode):
@@ -140,7 +145,8 @@ def _selected(selections: SelectionSetNode | None, path: Sequence[str]) -> froze
 
 
 _ROUTE = re.compile(r"(?P<method>[A-Z]+) (?P<template>/\S*)")
-_EXPRESSION = re.compile(r"\{[^}]*\}")
+_EXPRESSION = re.compile(r"\{[^{}]+\}")
+_END_OF_PATH = re.compile(r"\{?[?#]")
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 _METHODS = _BODY_METHODS | {"GET", "HEAD", "DELETE"}
 _UNSAFE_SEGMENTS = frozenset({"", ".", ".."})
@@ -172,7 +178,7 @@ class RestRoute:
         if match is None or match["method"] not in _METHODS:
             raise OperationError(f'rest: expected "METHOD /path", such as "GET /customers{{?ids}}", found "{text}"')
         if "{" in _EXPRESSION.sub("", match["template"]) or "}" in _EXPRESSION.sub("", match["template"]):
-            raise OperationError(f'rest: unbalanced braces in "{match["template"]}"')
+            raise OperationError(f'rest: unbalanced or empty braces in "{match["template"]}"')
         for name in (template := URITemplate(match["template"])).variable_names:
             if not name.isidentifier():
                 raise OperationError(
@@ -196,18 +202,33 @@ class RestRoute:
 
         Raises:
             ValueError: a path segment would come out empty, `.` or `..`, which names another resource.
+            TypeError: a value that has no spelling.
         """
-        path = self.template.expand(dict(variables))
-        segments = path.split("?", 1)[0].split("/")[1:]
-        declared = self.template.uri.split("{?", 1)[0].split("/")[1:]
+        given = {name: variables[name] for name in self.variables if name in variables}
+        path = self.template.expand({name: _spelt(value) for name, value in msgspec.to_builtins(given).items()})
+        segments = _segments(path)
+        declared = _segments(self.template.uri)
         if len(segments) != len(declared) or any(
-            segment in _UNSAFE_SEGMENTS for segment, template in zip(segments, declared, strict=True) if template
+            unquote(segment) in _UNSAFE_SEGMENTS
+            for segment, template in zip(segments, declared, strict=True)
+            if template
         ):
             raise ValueError(f"the variables do not fill the path {self.template.uri}")
         return path
 
     def __str__(self) -> str:
         return f"{self.method} {self.template.uri}"
+
+
+def _segments(path: str) -> list[str]:
+    return _END_OF_PATH.split(path, maxsplit=1)[0].split("/")[1:]
+
+
+def _spelt(value: Any) -> Any:
+    """A value as JSON spells it: RFC 6570 leaves `true` to us, and Python would say `True`."""
+    if isinstance(value, list):
+        return [_spelt(item) for item in value]
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
