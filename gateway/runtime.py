@@ -4,20 +4,28 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
+from typing import TYPE_CHECKING
 
 import strawberry
 
 from clients.clock import Clock
 from clients.hooks import Hooks
+from clients.state.circuit import State
 from clients.stores.base import Store
 from clients.stores.memory import MemoryStore
+from clients.stores.tiered import TieredStore
 from clients.transports.base import Wire
 from clients.upstream import Upstream
 from gateway.checks import check_operations
 from gateway.config import Config, ConfigError
 from gateway.http.documents import DocumentCache
+from gateway.yaml_source import Finding
 from schema.build import build_schema, core_schema
+
+if TYPE_CHECKING:
+    from clients.stores.redis_store import RedisStore
 
 Trouble = Callable[[], str]
 """What is wrong with a store just now; empty for nothing."""
@@ -72,6 +80,12 @@ async def open_runtime(
         memory = MemoryStore(config.cache.max_entries, config.cache.max_bytes, clock)
         store: Store = memory
         stores: dict[str, Trouble] = {"memory": str}
+        if config.redis is not None:
+            redis_store = _redis_store()
+            redis = redis_store(config.redis.url, clock, random, timeout_s=config.redis.timeout_s)
+            await stack.enter_async_context(redis)
+            store = TieredStore(memory, redis)
+            stores["redis"] = partial(_trouble, redis)
         upstreams = {}
         for service in config.clients_services():
             upstream = Upstream(service, wire, store, hooks=hooks, clock=clock, random=random)
@@ -90,3 +104,24 @@ async def open_runtime(
             clock=clock,
             started_at=clock.wall(),
         )
+
+
+def _redis_store() -> "type[RedisStore]":
+    """The store's class; `redis` is an optional dependency, so it is imported when it is configured only.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        from clients.stores.redis_store import RedisStore  # noqa: PLC0415 - see above
+    except ModuleNotFoundError as error:
+        if error.name != "redis":
+            raise
+        message = "needs the package redis; install it with: pip install 'breakwater[redis]', or remove this key"
+        raise ConfigError("gateway.yaml", [Finding(("redis",), message)]) from error
+    return RedisStore
+
+
+def _trouble(redis: "RedisStore") -> str:
+    status = redis.status()
+    return "" if status.state is State.CLOSED else f"circuit {status.state}: {status.reason}"

@@ -33,3 +33,17 @@ class Signal:
         except TimeoutError:
             text = what if isinstance(what, str) else what()
             raise TimeoutError(f"after {deadline_s} s still waiting for {text}") from None
+
+
+async def until_true(condition: Callable[[], bool], what: str, *, deadline_s: float = DEADLINE_S) -> None:
+    """Turn the loop until `condition()` is true, where nothing tells that it has changed.
+
+    Raises:
+        TimeoutError: naming `what`, when it is not true by the deadline.
+    """
+    try:
+        async with asyncio.timeout(deadline_s):
+            while not condition():  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0)
+    except TimeoutError:
+        raise TimeoutError(f"after {deadline_s} s still waiting for {what}") from None
