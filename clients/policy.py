@@ -70,6 +70,8 @@ class ServicePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     cache: CachePolicy = CachePolicy()
     max_body_bytes: PositiveInt = 10_000_000
     """Largest answer accepted, after decompression. Default 10 MB."""
+    max_connections: PositiveInt = 100
+    """Calls under way at once; more wait for a free connection, within their timeouts. Default 100."""
 
 
 def _profile(

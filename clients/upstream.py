@@ -61,7 +61,7 @@ class Upstream:
 
     Args:
         service: where it is and how patient to be.
-        wire: sends bytes; owned by the caller.
+        wire: sends bytes; owned by the caller, and best this service's alone.
         store: keeps answers; owned by the caller, and shared among upstreams.
         hooks: is told of attempts, circuits and answers.
         clock: all time comes from it.

@@ -10,15 +10,13 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from clients.clock import Clock, SystemClock
-from clients.transports.base import Wire
-from clients.transports.pyreqwest_wire import PyreqwestWire
 from gateway import identity
 from gateway.config import Config, load
 from gateway.http.endpoint import Answer, Exchange, GraphQLEndpoint
 from gateway.identity import Identifier
 from gateway.ops.probes import probe_routes
 from gateway.pipeline import OperationPipeline
-from gateway.runtime import Runtime, load_schema, open_runtime
+from gateway.runtime import Runtime, Wires, load_schema, open_runtime, pyreqwest_wire
 from gateway.telemetry import logs
 from gateway.telemetry.requests import RequestLog
 from gateway.telemetry.upstreams import UpstreamLog
@@ -40,13 +38,13 @@ class _Serving:
 
 
 def create_app(
-    config: Config, *, wire: Wire | None = None, clock: Clock | None = None, random: Random | None = None
+    config: Config, *, wires: Wires = pyreqwest_wire, clock: Clock | None = None, random: Random | None = None
 ) -> Starlette:
     """The gateway as an ASGI application.
 
     Args:
         config: as `gateway.config.load` gives it.
-        wire: how upstreams are reached; pyreqwest by default.
+        wires: how upstreams are reached; pyreqwest by default.
         clock: all time comes from it.
         random: all jitter comes from it.
 
@@ -64,7 +62,7 @@ def create_app(
         async with open_runtime(
             config,
             schema,
-            wire=wire or PyreqwestWire(),
+            wires=wires,
             hooks=UpstreamLog(),
             clock=clock,
             random=random or Random(),

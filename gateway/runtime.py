@@ -12,11 +12,14 @@ import strawberry
 
 from clients.clock import Clock
 from clients.hooks import Hooks
+from clients.service import Service
 from clients.state.circuit import State
 from clients.stores.base import Store
 from clients.stores.memory import MemoryStore
 from clients.stores.tiered import TieredStore
 from clients.transports.base import Wire
+from clients.transports.options import WireOptions
+from clients.transports.pyreqwest_wire import PyreqwestWire
 from clients.upstream import Upstream
 from gateway.checks import check_operations
 from gateway.config import Config, ConfigError
@@ -29,6 +32,19 @@ if TYPE_CHECKING:
 
 Trouble = Callable[[], str]
 """What is wrong with a store just now; empty for nothing."""
+
+Wires = Callable[[Service], Wire]
+"""Makes the wire of a service: its own connections, so that one slow service does not use up another's."""
+
+# The wire ends by itself what a cancelled caller left behind; it must not be sooner than the caller's own timer.
+_GIVE_UP_MARGIN_S = 0.25
+
+
+def pyreqwest_wire(service: Service) -> Wire:
+    """The default wire of a service."""
+    policy = service.policy
+    options = WireOptions(max_connections=policy.max_connections, give_up_s=policy.timeout_s + _GIVE_UP_MARGIN_S)
+    return PyreqwestWire(options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +85,13 @@ def load_schema(config: Config) -> strawberry.Schema:
 
 @asynccontextmanager
 async def open_runtime(
-    config: Config, schema: strawberry.Schema, *, wire: Wire, hooks: Hooks, clock: Clock, random: Random
+    config: Config, schema: strawberry.Schema, *, wires: Wires, hooks: Hooks, clock: Clock, random: Random
 ) -> AsyncIterator[Runtime]:
     """Open what the configuration names, and close it in reverse order, whatever happens.
 
-    `schema` is as `load_schema` gives it; `wire` is closed with the runtime.
+    `schema` is as `load_schema` gives it; what `wires` makes is closed with the runtime.
     """
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(wire.aclose)
         memory = MemoryStore(config.cache.max_entries, config.cache.max_bytes, clock)
         store: Store = memory
         stores: dict[str, Trouble] = {"memory": str}
@@ -88,6 +103,8 @@ async def open_runtime(
             stores["redis"] = partial(_trouble, redis)
         upstreams = {}
         for service in config.clients_services():
+            wire = wires(service)
+            stack.push_async_callback(wire.aclose)
             upstream = Upstream(service, wire, store, hooks=hooks, clock=clock, random=random)
             upstreams[service.name] = await stack.enter_async_context(upstream)
         introspection = config.server.introspection

@@ -5,9 +5,12 @@ import asyncio
 import pytest
 
 from clients.clock import SystemClock
+from clients.transports.httpx_wire import HttpxWire
+from gateway.runtime import Wires, pyreqwest_wire
 from tests.testkit.clock import ManualClock
 from tests.testkit.gateway import Gateway, canonical, running_gateway
 from tests.testkit.upstream import Behaviour, hang, malformed, reset, status, truncated, wrong_shape
+from tests.testkit.waiting import until_true
 
 QUERY = "{ invoices(first: 5) { id customer { id name email tier } } }"
 CIRCUITS = '{ upstreams(name: "customers") { status circuits { protocol state consecutiveFailures reason trips } } }'
@@ -182,19 +185,22 @@ async def test_after_the_wait_50_callers_make_exactly_the_configured_probes(prob
         assert (await circuits_of_customers(gateway))["GRAPHQL"]["state"] == "CLOSED"
 
 
-async def test_a_client_that_hangs_up_leaves_no_task_and_no_connection(gateway: Gateway) -> None:
-    before = asyncio.all_tasks()
-    gateway.customers.graphql.behave(hang())
-    asking = asyncio.create_task(gateway.ask(QUERY))
-    await gateway.customers.graphql.wait_for_calls(1)
-    asking.cancel()
-    await asyncio.gather(asking, return_exceptions=True)
-    await gateway.customers.graphql.calls[0].wait_for_hang_up()
-    await gateway.server.wait_for_connections(0)
-    await gateway.customers.wait_for_connections(0)
-    assert asyncio.all_tasks() <= before
-    circuits = await circuits_of_customers(gateway)
-    assert circuits["GRAPHQL"]["consecutiveFailures"] == 0
+@pytest.mark.parametrize("wires", [pyreqwest_wire, lambda _: HttpxWire()], ids=["pyreqwest", "httpx"])
+async def test_a_client_that_hangs_up_leaves_no_task_and_no_connection(wires: Wires) -> None:
+    async with running_gateway({"services": {"customers": {"timeout_s": 1}}}, wires=wires) as gateway:
+        await gateway.ask("{ health { status } }")
+        before = asyncio.all_tasks()
+        gateway.customers.graphql.behave(hang())
+        asking = asyncio.create_task(gateway.ask(QUERY))
+        await gateway.customers.graphql.wait_for_calls(1)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await gateway.server.wait_for_connections(0)
+        await gateway.customers.graphql.calls[0].wait_for_hang_up()
+        await until_true(lambda: asyncio.all_tasks() <= before, "the tasks of the request to end")
+        circuits = await circuits_of_customers(gateway)
+        assert circuits["GRAPHQL"]["consecutiveFailures"] == 0
+        assert len(gateway.customers.graphql.calls) == 1
 
 
 async def test_the_deadline_leaves_a_partial_answer() -> None:

@@ -10,9 +10,9 @@ import msgspec
 import yaml
 
 from clients.clock import Clock
-from clients.transports.base import Wire
 from gateway.app import create_app
 from gateway.config import parse
+from gateway.runtime import Wires, pyreqwest_wire
 from tests.testkit.serve import TestServer, serve
 from tests.testkit.upstream import ScriptedUpstream
 
@@ -85,7 +85,7 @@ class Gateway:
 
 @asynccontextmanager
 async def running_gateway(
-    overrides: Mapping[str, Any] | None = None, *, clock: Clock | None = None, wire: Wire | None = None
+    overrides: Mapping[str, Any] | None = None, *, clock: Clock | None = None, wires: Wires = pyreqwest_wire
 ) -> AsyncIterator[Gateway]:
     """A gateway over customers, invoices and a bank. `overrides` are merged into its configuration, one level deep.
 
@@ -112,7 +112,7 @@ async def running_gateway(
                     config["services"][service] = {**config["services"].get(service, {}), **entry}
             else:
                 config[name] = value
-        app = create_app(parse(yaml.safe_dump(config, sort_keys=False), {}), clock=clock, wire=wire)
+        app = create_app(parse(yaml.safe_dump(config, sort_keys=False), {}), clock=clock, wires=wires)
         server = await stack.enter_async_context(serve(app))
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=20))
         yield Gateway(server, http, customers, invoices, bank)
