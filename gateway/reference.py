@@ -1,4 +1,4 @@
-"""What gateway.yaml can say, told from the configuration's own types and docstrings: for people and for editors."""
+"""The reference pages, told from the code they describe: for people, and (a JSON Schema) for editors."""
 
 import ast
 import inspect
@@ -10,7 +10,10 @@ from typing import Any
 
 import msgspec
 
+from clients.errors import ServerFailed, ServiceUnavailable, UpstreamError
 from gateway.config import Config
+from gateway.errors import EXECUTION_CODES
+from gateway.http.errors import request_error_types
 
 _NAMES: dict[Any, str] = {
     str: "text",
@@ -106,6 +109,62 @@ def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
+def errors_markdown() -> str:
+    """The reference page of error codes."""
+    lines = [
+        "# Errors",
+        "",
+        "Generated from the error classes: `make reference`. Every error of an answer has `message`, and `extensions`",
+        "with `code`, `category`, `requestId` and `timestamp`; where it applies also `path`, `locations`, `service`,",
+        "`upstreamCode` (what the upstream called it), `retryAfter` in seconds, and `causes` (of each way tried).",
+        "",
+        "## Refused before anything is executed",
+        "",
+        "The status is that of `application/graphql-response+json`; `application/json` gives 200 where it may.",
+        "",
+        "| code | status | category | meaning |",
+        "|---|---|---|---|",
+    ]
+    lines += sorted(f"| `{e.code}` | {e.status} | {e.category} | {_first_line(e)} |" for e in request_error_types())
+    lines += [
+        "",
+        "## Of upstreams",
+        "",
+        "*counts*: the circuit breaker counts it as a failure. *retried*: another attempt is made. *falls back*: the",
+        "next protocol is asked. *stale*: the last good answer may be served instead.",
+        "",
+        "| code | category | counts | retried | falls back | stale | meaning |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += sorted(_upstream_row(e) for e in _descendants(UpstreamError) if "code" in vars(e))
+    lines += ["", "## Of execution", "", "| code | category | meaning |", "|---|---|---|"]
+    lines += [f"| `{code}` | {category} | {meaning} |" for code, category, meaning in EXECUTION_CODES]
+    return "\n".join(lines) + "\n"
+
+
+def _upstream_row(kind: type[UpstreamError]) -> str:
+    transient = "5xx but 501" if kind is ServerFailed else _yes(kind.transient)
+    stale = "as its causes" if kind is ServiceUnavailable else _yes(kind.allows_stale)
+    return (
+        f"| `{kind.code}` | {kind.category} | {_yes(kind.counts_as_failure)} | {transient} | {_yes(kind.falls_back)} "
+        f"| {stale} | {_first_line(kind)} |"
+    )
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else ""
+
+
+def _first_line(kind: type) -> str:
+    return (inspect.getdoc(kind) or "").splitlines()[0]
+
+
+def _descendants(kind: type[UpstreamError]) -> Iterator[type[UpstreamError]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _descendants(below)
+
+
 def write(folder: Any) -> None:
     """Write the generated pages into `folder`."""
     for name, text in pages().items():
@@ -115,7 +174,7 @@ def write(folder: Any) -> None:
 def pages() -> dict[str, str]:
     """The generated pages by file name."""
     schema = msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode()
-    return {"configuration.md": markdown(), "gateway.schema.json": schema + "\n"}
+    return {"configuration.md": markdown(), "errors.md": errors_markdown(), "gateway.schema.json": schema + "\n"}
 
 
 if __name__ == "__main__":
