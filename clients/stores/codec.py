@@ -39,7 +39,7 @@ def encode(entry: Entry) -> bytes:
     """The bytes of an entry.
 
     Raises:
-        TypeError, ValueError, OverflowError: MessagePack has no form for the value.
+        TypeError, OverflowError, RecursionError: MessagePack has no form for the value.
     """
     record = _Record(
         entry.fresh_until - entry.produced_at,
@@ -66,7 +66,7 @@ def decode(data: bytes, kind: Any, *, left_s: float, now: float) -> Entry:
     try:
         record = _record_decoder.decode(memoryview(data)[1:])
         value = None if bytes(record.value) == _NIL else _decoder(kind).decode(record.value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise CorruptEntryError("not of the kind that was asked for") from error
     useful_s = max(record.fresh_for_s, record.stale_for_s)
     if not 0 <= useful_s < float("inf"):

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
@@ -87,7 +88,9 @@ class RedisStore:
                 url,
                 max_connections=max_connections,
                 timeout=timeout_s,
-                socket_timeout=timeout_s,
+                # The call as a whole has a deadline. With a socket timeout the library sends under asyncio.wait_for,
+                # which up to Python 3.11 swallows a cancellation that meets the end of what it waits for.
+                socket_timeout=None,
                 socket_connect_timeout=timeout_s,
                 retry=Retry(NoBackoff(), 0),
                 protocol=2,  # RESP3 adds a round trip to every new connection and nothing we use
@@ -146,7 +149,7 @@ class RedisStore:
         self._queue.clear()
         await self._redis.aclose()
 
-    def _read(self, keys: Sequence[bytes]) -> "_Pipeline":
+    def _read(self, keys: Sequence[bytes]) -> Pipeline:
         # One transaction: the time to live has to be that of the value beside it
         pipeline = self._redis.pipeline(transaction=True)
         names = [_PREFIX + key for key in keys]
@@ -209,7 +212,7 @@ class RedisStore:
             self.figures.rejected += refused
             self.figures.written += len(replies) - refused
 
-    def _add(self, pipeline: "_Pipeline", key: bytes, entry: Entry | None) -> None:
+    def _add(self, pipeline: Pipeline, key: bytes, entry: Entry | None) -> None:
         if entry is None:
             pipeline.delete(_PREFIX + key)
             return
@@ -217,11 +220,13 @@ class RedisStore:
         if left_ms < 1:
             return  # of no more use
         try:
-            pipeline.set(_PREFIX + key, codec.encode(entry), px=left_ms)
-        except (TypeError, ValueError, OverflowError):
+            data = codec.encode(entry)
+        except Exception:  # noqa: BLE001 - a value nobody foresaw may refuse in any way, and must not end the writer
             self.figures.rejected += 1
+        else:
+            pipeline.set(_PREFIX + key, data, px=left_ms)
 
-    async def _call(self, pipeline: "_Pipeline") -> Any:
+    async def _call(self, pipeline: Pipeline) -> Any:
         """The replies, with refusals of single commands among them; None when there are none to be had."""
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -238,7 +243,7 @@ class RedisStore:
         finally:
             self._slots.release()
 
-    async def _call_permitted(self, pipeline: "_Pipeline", permit: Permit) -> Any:
+    async def _call_permitted(self, pipeline: Pipeline, permit: Permit) -> Any:
         outcome, failure = Outcome.IGNORED, None
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -254,6 +259,3 @@ class RedisStore:
             return None
         finally:
             self._circuit.settle(permit, outcome, self._clock.now(), failure)
-
-
-_Pipeline = Any  # redis.asyncio.client.Pipeline: its commands are typed for both its synchronous and its other twin

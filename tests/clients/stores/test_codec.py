@@ -78,3 +78,9 @@ def test_times_that_make_no_sense_are_corrupt(times: tuple[float, float]) -> Non
     data = bytes([codec.VERSION]) + msgspec.msgpack.encode([*times, 1])
     with pytest.raises(codec.CorruptEntryError):
         codec.decode(data, int, left_s=20, now=0)
+
+
+def test_a_value_nested_beyond_reason_is_corrupt() -> None:
+    data = bytes([codec.VERSION]) + b"\x93\xca\x42\x48\x00\x00\xca\x42\x48\x00\x00" + b"\x91" * 100_000 + b"\x01"
+    with pytest.raises(codec.CorruptEntryError):
+        codec.decode(data, Any, left_s=20, now=0)

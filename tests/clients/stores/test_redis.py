@@ -30,7 +30,7 @@ async def opened(url: str, clock: Any = None, *, timeout_s: float = 5.0, **optio
 async def until(condition: Callable[[], bool]) -> None:
     """Turn the loop until `condition` holds."""
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - counters have no event to wait for
             await asyncio.sleep(0)
 
 
@@ -280,9 +280,9 @@ async def slow_proxy(redis: RedisServer, gate: asyncio.Event) -> AsyncIterator[s
                 writer.write(data)
                 await writer.drain()
         finally:
+            writer.close()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            writer.close()
 
     async with raw_server(handle) as proxy:
         yield f"redis://127.0.0.1:{proxy.port}"
@@ -303,7 +303,8 @@ async def test_a_cancelled_read_leaves_no_reply_for_the_next(redis: RedisServer)
                 await asyncio.sleep(0)  # each time a little further into the call
             reading.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await reading
+                async with asyncio.timeout(2):  # a swallowed cancellation would wait for the store's own 5 s
+                    await reading
             gate.set()
             assert values(await store.get_many([b"%d" % (19 - number)], int)) == [19 - number]
             gate.clear()
@@ -319,7 +320,6 @@ async def test_a_burst_waits_for_its_turn(redis: RedisServer) -> None:
         await until(lambda: store.figures.written == 200)
         found = await asyncio.gather(*(store.get_many([b"%d" % n], int) for n in range(200)))
         assert [values(each) for each in found] == [[n] for n in range(200)]
-        assert b"connected_clients:4\r\n" not in redis.command("PING")
     assert store.figures.errors == 0
 
 
