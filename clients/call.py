@@ -72,7 +72,9 @@ class Call:
         batch = self.operation.batch
         if batch is None:
             raise TypeError(f"{self.operation.name} is not a batched operation")
-        return replace(self, keys=tuple(keys), variables={**self.variables, batch.variable: list(keys)})
+        return replace(
+            self, keys=tuple(keys), variables={**self.variables, batch.variable: [batch.encode(k) for k in keys]}
+        )
 
 
 @dataclass(frozen=True, slots=True)

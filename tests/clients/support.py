@@ -1,0 +1,171 @@
+"""What the tests of the pipeline share: rows, operations, callers, and one upstream service wired up."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from clients.call import Answer, Call, Caller, ProtocolName
+from clients.clock import Clock
+from clients.hooks import AttemptEvent, CircuitEvent, ServedEvent
+from clients.operation import Kind, Operation, operation
+from clients.policy import BreakerPolicy, CachePolicy, RetryPolicy, ServicePolicy
+from clients.service import Service
+from clients.state.circuit import CircuitStatus
+from clients.stores.memory import MemoryStore
+from clients.transports import HttpxWire, PyreqwestWire, Wire
+from clients.upstream import Upstream
+from tests.testkit.clock import ManualClock
+from tests.testkit.upstream import ScriptedUpstream
+
+WIRES: dict[str, Callable[[], Wire]] = {"pyreqwest": PyreqwestWire, "httpx": HttpxWire}
+ROWS = [{"id": str(n), "name": f"Customer {n}", "tier": "gold"} for n in range(1, 301)]
+
+
+class Customer(msgspec.Struct, frozen=True):
+    id: str | int
+    name: str
+
+
+def customer(number: int | str) -> Customer:
+    return Customer(str(number), f"Customer {number}")
+
+
+MANY = operation(
+    "crm",
+    "customers",
+    row=Customer,
+    graphql="query Customers($ids: [ID!]!) { customers(ids: $ids) { id name } }",
+    rest="GET /customers{?ids}",
+    key="id",
+)
+PUBLIC = operation(
+    "crm",
+    "publicCustomers",
+    row=Customer,
+    graphql="query Customers($ids: [ID!]!) { customers(ids: $ids) { id name } }",
+    rest="GET /customers{?ids}",
+    key="id",
+    public=True,
+)
+ONE = operation(
+    "crm",
+    "customer",
+    row=Customer,
+    graphql="query ($id: ID!) { customer(id: $id) { id name } }",
+    rest="GET /customers/{id}",
+)
+FIRST = operation(
+    "crm",
+    "first",
+    row=Customer,
+    many=True,
+    graphql="query ($first: Int) { customers(first: $first) { id name } }",
+    rest="GET /customers{?first}",
+)
+TOUCH = operation(
+    "crm",
+    "touch",
+    row=Customer,
+    graphql="mutation ($id: ID!) { touchCustomer(id: $id) { id name } }",
+    rest="POST /customers/{id}/touch",
+)
+GRAPHQL_ONLY = operation(
+    "crm",
+    "customerByGraphQL",
+    row=Customer,
+    graphql="query ($id: ID!) { customer(id: $id) { id name } }",
+)
+REST_ONLY = operation("crm", "customerByRest", row=Customer, rest="GET /customers/{id}")
+SEARCH = operation("crm", "search", row=Customer, rest="POST /customers/search", key="id", by="ids", kind=Kind.QUERY)
+
+CALLER = Caller("request-1", "correlation-1")
+
+
+def ask(*ids: int | str, declared: Operation = MANY, caller: Caller = CALLER) -> Call:
+    """A batched call."""
+    return Call(declared, {}, caller).for_keys([str(i) for i in ids])
+
+
+def ask_one(number: int | str = 1, *, declared: Operation = ONE, caller: Caller = CALLER) -> Call:
+    return Call(declared, {"id": str(number)}, caller)
+
+
+class Recorder:
+    """Hooks that remember."""
+
+    def __init__(self) -> None:
+        self.attempts: list[AttemptEvent] = []
+        self.circuits: list[CircuitEvent] = []
+        self.served: list[ServedEvent] = []
+
+    def on_attempt(self, event: AttemptEvent) -> None:
+        self.attempts.append(event)
+
+    def on_circuit(self, event: CircuitEvent) -> None:
+        self.circuits.append(event)
+
+    def on_served(self, event: ServedEvent) -> None:
+        self.served.append(event)
+
+
+class Rig:
+    """One scripted upstream and the pipeline in front of it, on a clock moved by hand.
+
+    Retries are off and the cache is off unless a test turns them on; nothing is random but by seed.
+    """
+
+    def __init__(self, script: ScriptedUpstream, wire: Wire, **parts: Any) -> None:
+        self.script = script
+        self.wire = wire
+        self.clock: ManualClock = parts.pop("clock", None) or ManualClock()
+        pipeline_clock: Clock = parts.pop("pipeline_clock", None) or self.clock
+        self.hooks = Recorder()
+        self.store = parts.pop("store", None) or MemoryStore(10_000, 50_000_000, pipeline_clock)
+        policy = ServicePolicy(
+            timeout_s=parts.pop("timeout_s", 5.0),
+            retry=parts.pop("retry", RetryPolicy(attempts=1)),
+            breaker=parts.pop("breaker", BreakerPolicy(failures=1000)),
+            cache=parts.pop("cache", CachePolicy(max_age_s=0, stale_if_error_s=0)),
+            max_body_bytes=parts.pop("max_body_bytes", 1_000_000),
+        )
+        service: dict[str, Any] = {"graphql": script.graphql.url, "rest": script.rest.url, **parts}
+        self.service = Service("crm", policy, **service)
+        self.upstream = Upstream(
+            self.service, wire, self.store, hooks=self.hooks, clock=pipeline_clock, random=random.Random(42)
+        )
+
+    async def execute(self, call: Call) -> Answer:
+        return await self.upstream.execute(call)
+
+    def start(self, call: Call) -> "asyncio.Task[Answer]":
+        return asyncio.create_task(self.upstream.execute(call))
+
+    def circuit(self, protocol: ProtocolName) -> CircuitStatus:
+        return self.upstream.status().circuits[protocol]
+
+    @property
+    def calls(self) -> tuple[int, int]:
+        """Calls that reached the upstream by GraphQL and by REST."""
+        return len(self.script.graphql.calls), len(self.script.rest.calls)
+
+
+@asynccontextmanager
+async def rig(wire: str = "pyreqwest", *, rows: Sequence[Mapping[str, Any]] = ROWS, **parts: Any) -> AsyncIterator[Rig]:
+    """A rig for one test; at its end no task and no call may be left."""
+    before = asyncio.all_tasks()
+    sending = WIRES[wire]()
+    async with ScriptedUpstream(rows) as script:
+        try:
+            async with (made := Rig(script, sending, **parts)).upstream:
+                yield made
+        finally:
+            await sending.aclose()
+        await script.graphql.wait_until_idle()
+        await script.rest.wait_until_idle()
+    await asyncio.sleep(0)  # abandoned async generators are closed by tasks of one turn
+    left = [task for task in asyncio.all_tasks() - before if not task.done()]
+    assert not left, f"tasks left: {left}"
