@@ -15,12 +15,13 @@ def rows_type(operation: Operation) -> Any:
 
 
 def nested(path: Sequence[str], innermost: Any) -> Any:
-    """A type that expects objects along `path` and `innermost` at its end; keys beside the path are skipped."""
+    """A type that expects objects along `path` and `innermost` at its end; keys beside the path are skipped.
+
+    Null may stand anywhere on the way, but nothing may be left out: an answer about something else is no empty answer.
+    """
     kind = innermost
     for name in reversed(path):
-        kind = msgspec.defstruct(
-            "Answer", [("value", kind | None, msgspec.field(name=name, default=None))], module=__name__
-        )
+        kind = msgspec.defstruct("Answer", [("value", kind | None, msgspec.field(name=name))], module=__name__)
     return kind
 
 
