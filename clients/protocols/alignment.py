@@ -12,7 +12,10 @@ class MissingKeyError(Exception):
 
 
 def align(
-    call: Call, rows: Sequence[Any | None], problems: Sequence[Problem], error_for: Callable[[Problem], UpstreamError]
+    call: Call,
+    rows: Sequence[Any | None],
+    problems: Sequence[Problem],
+    error_for: Callable[[Problem], UpstreamError | None],
 ) -> tuple[list[Any], tuple[Problem, ...]]:
     """Order rows by the call's keys: a key without a row gets None, a row nobody asked for is dropped.
 
@@ -23,7 +26,7 @@ def align(
         call: a batched call.
         rows: as the upstream gave them, in any order.
         problems: their `index` counts in `rows`.
-        error_for: makes the error of a key.
+        error_for: makes the error of a key; None when the problem only says that there is no such row.
 
     Returns:
         The values in key order, and the problems left over, their `index` counting in keys.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 from clients.call import Answer, Call, Problem, ProtocolName, Served, ServedBy
@@ -124,7 +125,7 @@ class Exchange(ABC):
         if call.keys is None:
             return Answer(rows, served, problems=problems, size=size)
         try:
-            values, left = align(call, rows or (), problems, self._row_error)
+            values, left = align(call, rows or (), problems, partial(self.row_error, request))
         except MissingKeyError as error:
             raise MalformedResponse(
                 self._service.name, f"{request.where}: a row lacks the key it is matched by ({error})"
@@ -144,8 +145,9 @@ class Exchange(ABC):
         """The error of a body that is not what was agreed; msgspec's message has the path (`$.data[3].name`)."""
         return MalformedResponse(self._service.name, f"{request.where}: the answer is out of shape: {error}")
 
-    def _row_error(self, problem: Problem) -> UpstreamError:
-        return Rejected(self._service.name, problem.message, upstream_code=problem.code)
+    def row_error(self, request: Request, problem: Problem) -> UpstreamError | None:
+        """The error of a key that the upstream reported a problem for instead of a row; None: there is no such row."""
+        return Rejected(self._service.name, f"{request.where}: {problem.message}", upstream_code=problem.code)
 
 
 def retry_after(response: WireResponse, now: datetime) -> float | None:
@@ -161,7 +163,7 @@ def retry_after(response: WireResponse, now: datetime) -> float | None:
     except ValueError:
         try:
             date = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         if date.tzinfo is None:
             date = date.replace(tzinfo=UTC)

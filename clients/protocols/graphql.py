@@ -41,6 +41,7 @@ _CONTRACT_CODES = frozenset(
     }
 )
 _ABSENT_CODES = frozenset({"NOT_FOUND"})
+_REFUSED_STATUSES = frozenset({401, 402, 403})  # about the caller: the other protocol is not a way around them
 
 
 class _ErrorItem(msgspec.Struct):
@@ -113,16 +114,28 @@ class GraphQLExchange(Exchange):
     def _error(self, request: Request, response: WireResponse, errors: list[_ErrorItem]) -> UpstreamError:
         """The error of an answer without rows: the failure if there is one, else what was refused."""
         name = self._service.name
-        for error in errors:
-            if error.code in _FAILURE_CODES:
-                return ServerFailed(name, f"{request.where}: {error.message} [{error.code}]", transient=False)
-        first = errors[0]
-        said = f"{request.where}: {first.message}" + (f" [{first.code}]" if first.code else "")
-        if first.code in _CONTRACT_CODES or (first.code is None and not first.path):
-            return ContractMismatch(name, said, status=response.status, upstream_code=first.code)
-        if first.code is None:
+        worst = next((error for error in errors if error.code in _FAILURE_CODES), errors[0])
+        said = _said(request, worst.message, worst.code)
+        if worst.code in _FAILURE_CODES:
+            return ServerFailed(name, said, transient=False)
+        if response.status in _REFUSED_STATUSES:
+            return Rejected(name, said, status=response.status, upstream_code=worst.code)
+        if worst.code in _CONTRACT_CODES or (worst.code is None and not worst.path):
+            return ContractMismatch(name, said, status=response.status, upstream_code=worst.code)
+        if worst.code is None:
             return ExecutionFailed(name, said)
-        return Rejected(name, said, status=response.status, upstream_code=first.code)
+        return Rejected(name, said, status=response.status, upstream_code=worst.code)
+
+    def row_error(self, request: Request, problem: Problem) -> UpstreamError | None:
+        """The error of one key, by the same codes as that of a whole answer."""
+        if problem.code in _ABSENT_CODES:
+            return None
+        said = _said(request, problem.message, problem.code)
+        if problem.code in _FAILURE_CODES:
+            return ServerFailed(self._service.name, said, transient=False)
+        if problem.code is None:
+            return ExecutionFailed(self._service.name, said)
+        return Rejected(self._service.name, said, upstream_code=problem.code)
 
     def _compile(self, operation: Operation) -> _Compiled:
         document = operation.graphql
@@ -146,6 +159,10 @@ class GraphQLExchange(Exchange):
         )
         self._compiled[operation] = compiled
         return compiled
+
+
+def _said(request: Request, message: str, code: str | None) -> str:
+    return f"{request.where}: {message}" + (f" [{code}]" if code else "")
 
 
 def _problem(error: _ErrorItem, rows_path: tuple[str, ...]) -> Problem:
