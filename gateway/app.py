@@ -13,6 +13,7 @@ from clients.clock import Clock, SystemClock
 from gateway import identity
 from gateway.config import Config, load
 from gateway.http.endpoint import Answer, Exchange, GraphQLEndpoint
+from gateway.http.graphiql import GraphiQL
 from gateway.identity import Identifier
 from gateway.ops.probes import probe_routes
 from gateway.pipeline import OperationPipeline
@@ -76,14 +77,20 @@ def create_app(
                 serving.runtime = None
         serving.pipeline = None
 
+    shown = config.development if config.server.graphiql is None else config.server.graphiql
+    graphiql = GraphiQL() if shown else None
     endpoint = GraphQLEndpoint(
         serving.handle,
         on_error=log.failed,
+        graphiql=graphiql,
         max_body_bytes=config.server.max_body_bytes,
         request_id=identity.request_id,
         clock=clock,
     )
-    return Starlette(routes=[Route("/graphql", endpoint), *probe_routes(lambda: serving.runtime)], lifespan=lifespan)
+    routes = [Route("/graphql", endpoint), *probe_routes(lambda: serving.runtime)]
+    if graphiql is not None:
+        routes += graphiql.routes()
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
 def from_environment() -> Starlette:
