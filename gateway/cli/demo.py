@@ -1,6 +1,7 @@
 """`gateway demo`: the gateway with small upstreams beside it, and switches to break them."""
 
 import argparse
+import os
 import socket
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from demo.faults import Mode
+from demo.faults import UPSTREAMS, Mode
 from demo.run import Ports, serve_demo
 from demo.switches import DemoError, break_, list_faults, mend
 from gateway.app import configure_logs, create_app
@@ -23,6 +24,9 @@ def add_to(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser("demo", help="serve the demo; break and mend its upstreams")
     parser.add_argument("--config", type=Path, default=_CONFIG, help="default: demo/gateway.yaml")
     parser.add_argument("--port", type=int, help="port of the gateway; default: server.port of the file")
+    parser.add_argument(
+        "--control-port", type=int, default=4100, help="port of the switches; the upstreams take the next three"
+    )
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     broken = actions.add_parser("break", help="break an upstream, such as customers.graphql")
@@ -42,18 +46,21 @@ def run(options: argparse.Namespace) -> int:
         ConfigError: the file cannot be used.
         SchemaError: a module of its imports cannot be used.
     """
-    config = load(options.config)
+    first: int = options.control_port
+    ports = Ports(control=first, customers=first + 1, invoices=first + 2, bank=first + 3)
+    urls = {f"{name.upper()}_URL": f"http://127.0.0.1:{getattr(ports, name)}" for name in UPSTREAMS}
+    config = load(options.config, {**urls, **os.environ})
     configure_logs(config)
     port = config.server.port if options.port is None else options.port
     try:
-        uvloop.run(_serve(config, port))
+        uvloop.run(_serve(config, port, ports))
     except OSError as error:
         print(f"{error}; is the demo running already?", file=sys.stderr)
         return 1
     return 0
 
 
-async def _serve(config: Config, port: int) -> None:
+async def _serve(config: Config, port: int, ports: Ports) -> None:
     app = create_app(config)
     settings = uvicorn.Config(
         app,
@@ -65,7 +72,7 @@ async def _serve(config: Config, port: int) -> None:
         log_level="warning",
         timeout_graceful_shutdown=5,
     )
-    async with serve_demo(Ports()):
+    async with serve_demo(ports):
         await _Greeting(settings, _welcome(f"http://{config.server.host}:{port}")).serve()
 
 
@@ -104,23 +111,24 @@ Three things to try:
 
 
 def _switch(options: argparse.Namespace) -> int:
+    control_url = f"http://127.0.0.1:{options.control_port}"
     try:
         if options.action == "break":
-            break_(options.target, options.mode)
+            break_(options.target, options.mode, control_url=control_url)
             print(f"{options.target} is broken: {options.mode}")
         elif options.action == "mend":
-            mend(options.target)
+            mend(options.target, control_url=control_url)
             print(f"{options.target} is mended")
         else:
-            _print_faults()
+            _print_faults(control_url)
     except DemoError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def _print_faults() -> None:
-    for name, state in list_faults().items():
+def _print_faults(control_url: str) -> None:
+    for name, state in list_faults(control_url=control_url).items():
         print(f"{name:12} {'down' if state['down'] else state['url']}")
         for protocol, line in state["protocols"].items():
             mode = line["fault"]["mode"] if line["fault"] else "well"

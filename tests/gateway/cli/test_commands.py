@@ -1,14 +1,9 @@
 """The `gateway` command, as people run it."""
 
 import asyncio
-import contextlib
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,36 +11,10 @@ import pytest
 
 from gateway.cli import main
 from tests.testkit.ports import free_port
+from tests.testkit.processes import GATEWAY, gateway, running
 from tests.testkit.upstream import ScriptedUpstream
 
-GATEWAY = [sys.executable, "-c", "import sys; from gateway.cli import main; sys.exit(main())"]
 EMPTY = "mode: development\nserver: { port: 0 }\n"
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*GATEWAY, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, **environment},
-    )
-
-
-@contextlib.contextmanager
-def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """`gateway serve` as a process of its own, asked until it is ready; ended by its id."""
-    port = free_port()
-    process = subprocess.Popen([*GATEWAY, "serve", "--port", str(port), *arguments], stderr=subprocess.PIPE, text=True)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        with httpx.Client(transport=httpx.HTTPTransport(retries=8), trust_env=False) as client:
-            assert client.get(f"{url}/health/ready", timeout=30).status_code == 200
-        yield url, process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
 
 
 @pytest.fixture
@@ -57,7 +26,9 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_serve_answers_on_its_port_and_ends_cleanly(config: Path, workers: str) -> None:
-    with serving("--config", str(config), "--workers", workers) as (url, process):
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = [*GATEWAY, "serve", "--port", str(port), "--config", str(config), "--workers", workers]
+    with running(command, f"{url}/health/ready") as process:
         answered = httpx.post(f"{url}/graphql", json={"query": "{ health { status } }"}, trust_env=False)
         assert answered.json() == {"data": {"health": {"status": "OK"}}}
     assert process.returncode in {0, -signal.SIGTERM}
@@ -66,7 +37,7 @@ def test_serve_answers_on_its_port_and_ends_cleanly(config: Path, workers: str) 
 @pytest.mark.parametrize("command", ["serve", "check", "demo"])
 def test_a_wrong_file_ends_each_command_with_1_and_the_reason(config: Path, command: str) -> None:
     config.write_text("servr: {}\n")
-    ended = run(command, "--config", str(config))
+    ended = gateway(command, "--config", str(config))
     assert ended.returncode == 1
     assert ended.stderr == f"{config}: 1 error\n  line 1: servr: unknown key; did you mean server?\n"
 
