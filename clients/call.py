@@ -47,10 +47,11 @@ class Caller:
     deadline: float | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def principal(self) -> str:
+    def principal(self) -> tuple[str | None, ...]:
         """Tells callers apart in cache keys: tenant, user and a digest of the credential, never the credential."""
-        secret = hashlib.blake2b(self.authorization.encode(), digest_size=16).hexdigest() if self.authorization else ""
-        return "\x1f".join((self.tenant or "", self.user or "", secret))
+        credential = self.authorization
+        digest = None if credential is None else hashlib.blake2b(credential.encode(), digest_size=16).hexdigest()
+        return self.tenant, self.user, digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,71 @@
+"""Two callers share a kept answer only if nothing tells them apart, or the operation is declared public."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clients.call import Call, Caller
+from clients.policy import ServicePolicy
+from clients.service import Service
+from clients.stages.cache_key import CacheKeys
+from tests.clients.support import FIRST, MANY, ONE, PUBLIC
+
+FORWARD = ("x-request-id", "x-correlation-id", "authorization", "x-tenant-id", "accept-language", "x-region")
+PLAIN = Service("crm", ServicePolicy(), rest="http://127.0.0.1")
+VARYING = replace(PLAIN, forward=FORWARD)
+
+TEXT = st.text(st.sampled_from(["a", "b", "\x1f", '"', ",", "\\", " "]), max_size=4)
+HEADERS = st.dictionaries(st.sampled_from(["accept-language", "x-region", "x-unrelated"]), TEXT)
+CALLERS = st.builds(
+    Caller,
+    request_id=TEXT,
+    correlation_id=TEXT,
+    tenant=st.none() | TEXT,
+    user=st.none() | TEXT,
+    authorization=st.none() | TEXT,
+    deadline=st.none() | st.floats(0, 10),
+    headers=HEADERS,
+)
+
+
+def identity(caller: Caller, service: Service) -> object:
+    """What the answer may depend on, written down naively."""
+    sent = {n: caller.headers.get(n) for n in ("accept-language", "x-region")} if service is VARYING else None
+    return caller.tenant, caller.user, caller.authorization, sent
+
+
+@pytest.mark.parametrize("service", [PLAIN, VARYING], ids=["plain", "varying"])
+@given(one=CALLERS, other=CALLERS)
+def test_keys_are_equal_exactly_when_the_callers_are_the_same_principal_with_the_same_headers(
+    service: Service, one: Caller, other: Caller
+) -> None:
+    keys = CacheKeys(service)
+    same = identity(one, service) == identity(other, service)
+    assert (keys.whole(Call(ONE, {"id": "1"}, one)) == keys.whole(Call(ONE, {"id": "1"}, other))) is same
+    rows = [keys.rows(Call(MANY, {"ids": ["1"]}, caller), ["1"]) for caller in (one, other)]
+    assert (rows[0] == rows[1]) is same
+
+
+@given(one=CALLERS, other=CALLERS)
+def test_public_operations_are_shared_by_all(one: Caller, other: Caller) -> None:
+    keys = CacheKeys(VARYING)
+    assert keys.rows(Call(PUBLIC, {}, one), ["1"]) == keys.rows(Call(PUBLIC, {}, other), ["1"])
+
+
+@given(st.lists(st.integers(1, 50) | st.text(max_size=3), unique_by=str, max_size=10))
+def test_a_row_has_the_same_key_in_every_batch_and_different_rows_have_different_ones(ids: list[object]) -> None:
+    keys, caller = CacheKeys(PLAIN), Caller("r", "c")
+    together = keys.rows(Call(MANY, {"ids": ids}, caller), ids)
+    assert together == [keys.rows(Call(MANY, {"ids": [i]}, caller), [i])[0] for i in ids]
+    assert len(set(together)) == len(ids)
+
+
+def test_operations_services_and_variables_have_keys_of_their_own() -> None:
+    caller = Caller("r", "c")
+    calls = [Call(ONE, {"id": "1"}, caller), Call(ONE, {"id": "2"}, caller), Call(FIRST, {"id": "1"}, caller)]
+    services = [PLAIN, replace(PLAIN, name="erp")]
+    assert len({CacheKeys(service).whole(call) for service in services for call in calls}) == 6
+    with pytest.raises(TypeError, match="customer is not a batched operation"):
+        CacheKeys(PLAIN).rows(calls[0], ["1"])
