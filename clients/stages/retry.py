@@ -4,7 +4,6 @@ Full jitter after Brooker, "Exponential Backoff And Jitter" (AWS Architecture Bl
 """
 
 from dataclasses import replace
-from math import inf
 from random import Random
 
 from clients.call import Answer, Call, Handler
@@ -36,12 +35,16 @@ class Retry:
                 raise
             except UpstreamError as error:
                 delay_s = self._delay_s(call.attempt, error)
-                left = remaining_s(call, self._clock)
-                if call.attempt >= attempts or not error.transient or delay_s >= (inf if left is None else left):
+                if call.attempt >= attempts or not error.transient or not self._may_wait(call, delay_s):
                     raise
                 earlier = error
             await self._clock.sleep(delay_s)
             call = replace(call, attempt=call.attempt + 1)
+
+    def _may_wait(self, call: Call, delay_s: float) -> bool:
+        """Within the deadline; without one, no longer than the policy itself would wait."""
+        left = remaining_s(call, self._clock)
+        return delay_s <= self._policy.max_backoff_s if left is None else delay_s < left
 
     def _delay_s(self, attempt: int, error: UpstreamError) -> float:
         bound = min(self._policy.backoff_s * 2 ** (attempt - 1), self._policy.max_backoff_s)
