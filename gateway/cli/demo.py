@@ -1,9 +1,13 @@
 """`gateway demo`: the gateway with small upstreams beside it, and switches to break them."""
 
 import argparse
+import asyncio
+import contextlib
 import os
+import signal
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +81,22 @@ async def _serve(config: Config, port: int, ports: Ports) -> None:
 
 
 class _Greeting(uvicorn.Server):
-    """Says what to try once the socket is open."""
+    """Says what to try once the socket is open, and takes Ctrl-C for a good end: uvicorn's own raises it once more."""
 
     def __init__(self, settings: uvicorn.Config, greeting: str) -> None:
         super().__init__(settings)
         self._greeting = greeting
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

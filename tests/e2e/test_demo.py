@@ -1,6 +1,7 @@
 """The walk through the README, as its reader takes it."""
 
 import re
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,6 +69,17 @@ def test_ask_break_ask_again_and_read_why(demo: Demo) -> None:
 
     assert demo.switch("mend") == "all is mended\n"
     assert "graphql    well" in demo.switch("faults")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_it_ends_without_complaint(number: signal.Signals) -> None:
+    port, control = free_port(), 20_000 + free_port() % 20_000
+    command = [*GATEWAY, "demo", "--port", str(port), "--control-port", str(control)]
+    with running(command, f"http://127.0.0.1:{port}/health/ready") as process:
+        process.send_signal(number)
+        said = process.communicate(timeout=30)[0]
+    assert process.returncode == 0
+    assert "Traceback" not in said
 
 
 def test_an_unknown_target_names_the_known_ones(demo: Demo) -> None:
