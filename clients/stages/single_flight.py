@@ -20,6 +20,7 @@ from clients.stages.deadline import remaining_s
 class _Flight:
     key: bytes
     task: asyncio.Task[Answer]
+    deadline: float | None
     waiting: int = 0
 
 
@@ -39,15 +40,12 @@ class SingleFlight:
             return await inner(call)
         key = self._keys.whole(call)
         while True:
-            flight = self._flights.get(key)
-            mine = flight is None
-            if flight is None:
-                flight = self._take_off(key, call, inner)
+            flight = self._flights.get(key) or self._take_off(key, call, inner)
             try:
                 return await self._wait(flight, call)
             except DeadlineExceeded:
                 # A flight ends at the deadline of the caller that began it; one with more time begins another.
-                if mine or remaining_s(call, self._clock) == 0:
+                if not _later(call.caller.deadline, flight.deadline) or remaining_s(call, self._clock) == 0:
                     raise
 
     async def aclose(self) -> None:
@@ -58,7 +56,7 @@ class SingleFlight:
 
     def _take_off(self, key: bytes, call: Call, inner: Handler) -> _Flight:
         task: asyncio.Task[Answer] = asyncio.ensure_future(inner(call))
-        flight = self._flights[key] = _Flight(key, task)
+        flight = self._flights[key] = _Flight(key, task, call.caller.deadline)
         self._tasks.add(task)
 
         def land(done: asyncio.Task[Answer]) -> None:
@@ -91,3 +89,8 @@ class SingleFlight:
     def _forget(self, flight: _Flight) -> None:
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
+
+
+def _later(deadline: float | None, than: float | None) -> bool:
+    """Told by the deadlines, not by the time left: a loop's timers may fire a little early."""
+    return than is not None and (deadline is None or deadline > than)
