@@ -99,7 +99,9 @@ class StaleCache:
         except UpstreamError as error:
             if not error.allows_stale and not batch.fresh:
                 raise
-            answer = Answer([error] * len(batch.asked), Served(ServedBy.STALE, error.code))
+            # how the rest is served; rows that a stale entry stands in for say so themselves
+            rest = Served(ServedBy.FRESH if batch.fresh else ServedBy.STALE, error.code)
+            answer = Answer([error] * len(batch.asked), rest)
             combined = self._combined(batch, answer, await self._stand_ins(batch, answer))
             if all(value is error for value in combined.value):
                 raise

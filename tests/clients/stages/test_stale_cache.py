@@ -1,0 +1,423 @@
+"""Kept answers: fresh ones without a call, stale ones instead of a failed call, and never anybody else's."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.responses import JSONResponse, Response
+
+from clients.call import Answer, Call, Caller, ServedBy
+from clients.errors import (
+    ContractMismatch,
+    DeadlineExceeded,
+    Rejected,
+    ServerFailed,
+    ServiceUnavailable,
+    UpstreamError,
+)
+from clients.policy import BreakerPolicy, CachePolicy
+from tests.clients.support import (
+    CALLER,
+    FIRST,
+    GRAPHQL_ONLY,
+    PUBLIC,
+    REST_ONLY,
+    TOUCH,
+    Rig,
+    ask,
+    ask_one,
+    customer,
+    rig,
+)
+from tests.testkit.upstream import Behaviour, Exchange, errors, hang, malformed, status
+
+KEEP = CachePolicy(max_age_s=60, stale_if_error_s=600)
+STALE_ONLY = CachePolicy(max_age_s=0, stale_if_error_s=600)
+BOTH_POLICIES = pytest.mark.parametrize("policy", [KEEP, STALE_ONLY], ids=["max-age", "stale-only"])
+
+
+def break_all(made: Rig, behaviour: Behaviour | None = None) -> None:
+    made.script.graphql.behave(behaviour or status(500))
+    made.script.rest.behave(behaviour or status(500))
+    made.script.graphql.forget()
+    made.script.rest.forget()
+
+
+def heal(made: Rig) -> None:
+    made.script.graphql.heal()
+    made.script.rest.heal()
+
+
+async def error_of(made: Rig, call: Call) -> UpstreamError:
+    with pytest.raises(UpstreamError) as raised:
+        await made.execute(call)
+    return raised.value
+
+
+def served(answer: Answer) -> list[ServedBy]:
+    return [answer.served_row(i).by for i in range(len(answer.value))]
+
+
+async def test_a_fresh_answer_costs_no_call_and_says_its_age() -> None:
+    async with rig(cache=KEEP) as made:
+        first = await made.execute(ask_one())
+        await made.clock.advance(50)
+        second = await made.execute(ask_one())
+        assert second.value == first.value
+        assert (second.served.by, second.served.age_s, second.served.degraded) == (ServedBy.FRESH, 50, False)
+        assert made.calls == (1, 0)
+
+
+async def test_past_its_age_an_answer_is_asked_for_again() -> None:
+    async with rig(cache=KEEP) as made:
+        await made.execute(ask_one())
+        await made.clock.advance(67)
+        made.script.rows["1"]["name"] = "Renamed"
+        assert (await made.execute(ask_one())).value.name == "Renamed"
+        assert made.calls == (2, 0)
+
+
+async def test_without_max_age_every_call_goes_upstream() -> None:
+    async with rig(cache=STALE_ONLY) as made:
+        for _ in range(3):
+            assert (await made.execute(ask(1))).served.by is ServedBy.GRAPHQL
+        assert made.calls == (3, 0)
+
+
+@BOTH_POLICIES
+async def test_a_stale_answer_stands_in_for_a_failed_call_and_says_why_and_how_old(policy: CachePolicy) -> None:
+    async with rig(cache=policy) as made:
+        for call in (ask_one(), Call(FIRST, {"first": 2}, CALLER), ask(1, 2)):
+            heal(made)
+            whole = await made.execute(call)
+            await made.clock.advance(100)
+            break_all(made)
+            answer = await made.execute(call)
+            assert answer.value == whole.value
+            shown = answer.served_row(0)
+            assert (shown.by, shown.reason, shown.age_s) == (ServedBy.STALE, "SERVICE_UNAVAILABLE", 100)
+            assert shown.degraded
+
+
+@pytest.mark.parametrize("behaviour", [status(500), status(503), status(429), malformed()])
+async def test_stale_is_served_on_failures_of_every_kind(behaviour: Behaviour) -> None:
+    async with rig(cache=STALE_ONLY) as made:
+        await made.execute(ask_one())
+        break_all(made, behaviour)
+        assert (await made.execute(ask_one())).served.by is ServedBy.STALE
+
+
+async def test_stale_is_served_while_the_circuit_is_open_without_touching_the_wire() -> None:
+    async with rig(cache=STALE_ONLY, breaker=BreakerPolicy(failures=1)) as made:
+        await made.execute(ask_one(declared=GRAPHQL_ONLY))
+        break_all(made)
+        await made.execute(ask_one(declared=GRAPHQL_ONLY))
+        made.script.graphql.forget()
+        answer = await made.execute(ask_one(declared=GRAPHQL_ONLY))
+        assert (answer.served.by, answer.served.reason) == (ServedBy.STALE, "CIRCUIT_OPEN")
+        assert made.calls == (0, 0)
+
+
+async def test_stale_is_served_at_the_deadline() -> None:
+    async with rig("httpx", cache=STALE_ONLY) as made:
+        await made.execute(ask_one())
+        break_all(made, hang())
+        task = made.start(ask_one(caller=replace(CALLER, deadline=made.clock.now() + 1)))
+        await made.script.graphql.wait_for_calls(1)
+        await made.clock.advance(1)
+        assert (await task).served.reason == DeadlineExceeded.code
+
+
+@BOTH_POLICIES
+@pytest.mark.parametrize("behaviour", [status(400), status(401), status(403), errors("no", code="BAD_USER_INPUT")])
+async def test_stale_is_never_served_instead_of_a_refusal(policy: CachePolicy, behaviour: Behaviour) -> None:
+    async with rig(cache=policy) as made:
+        for call in (ask_one(declared=GRAPHQL_ONLY), ask(1)):
+            heal(made)
+            await made.execute(call)
+            await made.clock.advance(70)
+            break_all(made, behaviour)
+            assert isinstance(await error_of(made, call), Rejected)
+
+
+async def test_a_contract_that_no_way_keeps_is_no_reason_for_a_stale_answer() -> None:
+    async with rig(cache=STALE_ONLY) as made:
+        await made.execute(ask_one(declared=GRAPHQL_ONLY))
+        break_all(made, status(404))
+        assert isinstance(await error_of(made, ask_one(declared=GRAPHQL_ONLY)), ContractMismatch)
+
+
+@BOTH_POLICIES
+async def test_nothing_is_served_past_its_time(policy: CachePolicy) -> None:
+    async with rig(cache=policy) as made:
+        await made.execute(ask_one())
+        await made.execute(ask(1))
+        await made.clock.advance((policy.max_age_s + 600) * 1.1)
+        break_all(made)
+        assert isinstance(await error_of(made, ask_one()), ServiceUnavailable)
+        assert isinstance(await error_of(made, ask(1)), ServiceUnavailable)
+
+
+async def test_an_answer_kept_when_the_call_began_is_not_served_once_its_time_is_up() -> None:
+    async with rig("httpx", cache=CachePolicy(max_age_s=1, stale_if_error_s=2), timeout_s=60) as made:
+        await made.execute(ask_one(declared=GRAPHQL_ONLY))
+        await made.clock.advance(2)
+        break_all(made, hang())
+        task = made.start(ask_one(declared=GRAPHQL_ONLY))
+        await made.script.graphql.wait_for_calls(1)
+        await made.clock.advance(60)
+        with pytest.raises(UpstreamError):
+            await task
+
+
+async def test_with_nothing_kept_the_error_is_the_upstreams() -> None:
+    async with rig(cache=KEEP) as made:
+        break_all(made)
+        assert isinstance(await error_of(made, ask_one(declared=GRAPHQL_ONLY)), ServerFailed)
+        assert isinstance(await error_of(made, ask(1)), ServiceUnavailable)
+
+
+async def test_turned_off_it_keeps_nothing() -> None:
+    async with rig(cache=CachePolicy(max_age_s=0, stale_if_error_s=0)) as made:
+        await made.execute(ask_one())
+        assert made.store.figures.entries == 0
+        break_all(made)
+        await error_of(made, ask_one())
+
+
+async def test_mutations_are_neither_kept_nor_served() -> None:
+    async with rig(cache=KEEP) as made:
+        await made.execute(ask_one(declared=TOUCH))
+        assert made.store.figures.entries == 0
+        await made.execute(ask_one(declared=TOUCH))
+        assert made.script.touched["1"] == 2
+        break_all(made)
+        await error_of(made, ask_one(declared=TOUCH))
+
+
+def partial(rows: list[Any], *items: dict[str, Any], field: str = "customers") -> Behaviour:
+    async def behave(_: Exchange) -> Response:
+        return JSONResponse({"data": {field: rows}, "errors": list(items)})
+
+    return behave
+
+
+async def test_partial_answers_are_given_and_never_kept() -> None:
+    row = {"id": "1", "name": "Customer 1"}
+    async with rig(cache=KEEP) as made:
+        made.script.graphql.behave(partial(row, {"message": "no tier"}, field="customer"))  # type: ignore[arg-type]
+        assert (await made.execute(ask_one(declared=GRAPHQL_ONLY))).problems
+        made.script.graphql.behave(partial([row], {"message": "all in doubt"}))
+        assert (await made.execute(ask(1))).problems
+        assert made.store.figures.entries == 0
+
+
+async def test_a_row_with_a_problem_is_not_kept_and_its_neighbours_are() -> None:
+    rows = [{"id": "1", "name": "Customer 1"}, {"id": "2", "name": "Customer 2"}, None]
+    problem = {"message": "no tier", "path": ["customers", 0, "tier"]}
+    failed = {"message": "boom", "path": ["customers", 2], "extensions": {"code": "FORBIDDEN"}}
+    async with rig(cache=KEEP) as made:
+        made.script.graphql.behave(partial(rows, problem, failed))
+        answer = await made.execute(ask(1, 2, 3))
+        assert isinstance(answer.value[2], Rejected)
+        break_all(made)
+        later = await made.execute(ask(1, 2, 3))
+        assert later.value[1] == customer(2)
+        assert isinstance(later.value[0], UpstreamError)
+        assert isinstance(later.value[2], UpstreamError)
+
+
+@BOTH_POLICIES
+async def test_a_key_that_failed_alone_is_served_stale_alone(policy: CachePolicy) -> None:
+    async with rig(cache=policy) as made:
+        await made.execute(ask(1, 2))
+        await made.clock.advance(70)
+        made.script.rows["1"]["name"] = "New"
+        made.script.fail_key("2", code="INTERNAL_SERVER_ERROR")
+        answer = await made.execute(ask(1, 2))
+        assert [row.name for row in answer.value] == ["New", "Customer 2"]
+        assert (answer.served.by, answer.served_row(1).by) == (ServedBy.GRAPHQL, ServedBy.STALE)
+        assert answer.served_row(1).reason == "UPSTREAM_SERVER_ERROR"
+        assert (made.upstream.status().served.counts[ServedBy.STALE], made.upstream.status().cache.stale) == (1, 1)
+
+
+async def test_not_found_is_kept_for_five_seconds_at_most() -> None:
+    async with rig(cache=KEEP) as made:
+        for call in (ask_one(999), ask(999)):
+            await made.execute(call)
+            assert (await made.execute(call)).served_row(0).by is ServedBy.FRESH
+        assert made.calls == (2, 0)
+        await made.clock.advance(5)
+        made.script.rows["999"] = {"id": "999", "name": "Born", "tier": "gold"}
+        assert (await made.execute(ask_one(999))).value.name == "Born"
+        assert (await made.execute(ask(999))).value[0].name == "Born"
+
+
+async def test_not_found_is_not_served_stale() -> None:
+    async with rig(cache=KEEP) as made:
+        await made.execute(ask_one(999))
+        await made.clock.advance(5)
+        break_all(made)
+        await error_of(made, ask_one(999))
+
+
+@BOTH_POLICIES
+async def test_a_row_that_is_gone_upstream_does_not_come_back(policy: CachePolicy) -> None:
+    async with rig(cache=policy) as made:
+        for call in (ask_one(), ask(1)):
+            await made.execute(call)
+        await made.clock.advance(70)
+        del made.script.rows["1"]
+        for call in (ask_one(), ask(1)):
+            await made.execute(call)
+        await made.clock.advance(10)
+        break_all(made)
+        for call in (ask_one(), ask(1)):
+            await error_of(made, call)
+
+
+async def test_a_batch_of_100_with_3_unknown_asks_for_3() -> None:
+    async with rig(cache=KEEP) as made:
+        await made.execute(ask(*range(1, 98)))
+        answer = await made.execute(ask(*range(1, 101)))
+        assert answer.value == [customer(n) for n in range(1, 101)]
+        assert served(answer) == [ServedBy.FRESH] * 97 + [ServedBy.GRAPHQL] * 3
+        assert made.script.graphql.calls[1].variables == {"ids": ["98", "99", "100"]}
+        figures = made.upstream.status().cache
+        assert (figures.fresh, figures.stale, figures.misses) == (97, 0, 100)
+
+
+async def test_a_batch_with_3_unknown_answers_97_stale_when_the_call_fails() -> None:
+    async with rig(cache=KEEP) as made:
+        await made.execute(ask(*range(1, 98)))
+        await made.clock.advance(70)
+        break_all(made)
+        answer = await made.execute(ask(*range(1, 101)))
+        assert answer.value[:97] == [customer(n) for n in range(1, 98)]
+        assert all(isinstance(value, ServiceUnavailable) for value in answer.value[97:])
+        assert set(served(answer)[:97]) == {ServedBy.STALE}
+        with pytest.raises(ServiceUnavailable):
+            answer.row(98)
+        assert made.upstream.status().cache.stale == 97
+
+
+@pytest.mark.parametrize("behaviour", [status(500), status(403)])
+async def test_fresh_rows_are_given_though_the_unknown_ones_failed_and_none_is_called_stale(
+    behaviour: Behaviour,
+) -> None:
+    async with rig(cache=KEEP) as made:
+        await made.execute(ask(1, 2))
+        break_all(made, behaviour)
+        answer = await made.execute(ask(1, 2, 3))
+        assert answer.value[:2] == [customer(1), customer(2)]
+        assert isinstance(answer.value[2], UpstreamError)
+        figures = made.upstream.status().served
+        assert figures.counts[ServedBy.STALE] == 0
+        assert figures.oldest_stale_s is None
+
+
+async def test_rows_are_shared_between_batches_and_numbers_are_strings() -> None:
+    async with rig(cache=KEEP) as made:
+        await made.execute(ask(1, 2))
+        await made.execute(ask(2, 3))
+        call = Call(ask(1).operation, {}, CALLER).for_keys([1, 2, 3])
+        answer = await made.execute(call)
+        assert served(answer) == [ServedBy.FRESH] * 3
+        assert made.script.graphql.calls[1].variables == {"ids": ["3"]}
+
+
+async def test_problems_of_a_part_count_in_the_whole_batch() -> None:
+    async with rig(cache=KEEP) as made:
+        await made.execute(ask(1))
+        row = {"id": "2", "name": "Customer 2"}
+        made.script.graphql.behave(
+            partial([row], {"message": "tier", "path": ["customers", 0, "tier"]}, {"message": "all"})
+        )
+        answer = await made.execute(ask(1, 2))
+        assert [(p.message, p.index) for p in answer.problems] == [("tier", 1), ("all", None)]
+
+
+async def test_an_empty_batch_costs_nothing() -> None:
+    async with rig(cache=KEEP) as made:
+        assert (await made.execute(ask())).value == []
+        assert made.calls == (0, 0)
+
+
+async def test_the_ages_are_jittered_by_a_tenth() -> None:
+    policy = CachePolicy(max_age_s=100, stale_if_error_s=1000)
+    async with rig(cache=policy) as made:
+        await made.execute(ask(*range(1, 301)))
+        keys = list(made.store._cache)
+        entries = [made.store._cache[key] for key in keys]
+        now = made.clock.now()
+        fresh = [entry.fresh_until - now for entry in entries]
+        stale = [entry.stale_until - entry.fresh_until for entry in entries]
+        assert 90 <= min(fresh) < 92
+        assert 108 < max(fresh) <= 110
+        assert min(stale) >= 900
+        assert max(stale) <= 1100
+
+
+async def test_the_size_of_an_answer_is_shared_out_to_its_rows() -> None:
+    async with rig(cache=KEEP) as made:
+        answer = await made.execute(ask(1, 2))
+        assert answer.size > 0
+        assert made.store.figures.bytes == 2 * (answer.size // 2 + 500)
+
+
+async def test_the_wall_clock_may_jump_and_nothing_moves() -> None:
+    async with rig(cache=KEEP) as made:
+        await made.execute(ask_one())
+        for hours in (1, -2):
+            made.clock.shift_wall(timedelta(hours=hours))
+            assert (await made.execute(ask_one())).served.by is ServedBy.FRESH
+
+
+CALLERS = st.builds(
+    Caller,
+    request_id=st.just("r"),
+    correlation_id=st.just("c"),
+    tenant=st.sampled_from([None, "a", "b"]),
+    user=st.sampled_from([None, "u", "v"]),
+    authorization=st.sampled_from([None, "Bearer 1", "Bearer 2"]),
+    headers=st.fixed_dictionaries({}, optional={"accept-language": st.sampled_from(["de", "en"])}),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(callers=st.lists(CALLERS, min_size=2, max_size=5))
+async def test_callers_share_rows_only_when_nothing_tells_them_apart(callers: list[Caller]) -> None:
+    forward = ("authorization", "x-tenant-id", "accept-language")
+    async with rig(cache=KEEP, forward=forward) as made:
+        for caller in callers:
+            await made.execute(ask(1, caller=caller))
+        seen = {
+            (caller.tenant, caller.user, caller.authorization, caller.headers.get("accept-language"))
+            for caller in callers
+        }
+        assert made.calls == (len(seen), 0)
+        made.script.graphql.forget()
+        for caller in callers:
+            await made.execute(ask(1, declared=PUBLIC, caller=caller))
+        assert made.calls == (1, 0)
+
+
+async def test_two_tenants_never_see_each_others_rows_not_even_stale_ones_or_in_flight() -> None:
+    async with rig(cache=STALE_ONLY, forward=("x-tenant-id",)) as made:
+
+        async def by_tenant(exchange: Exchange) -> Response:
+            tenant = exchange.call.headers["x-tenant-id"]
+            return JSONResponse({"id": "1", "name": tenant})
+
+        made.script.rest.behave(by_tenant)
+        calls = [ask_one(declared=REST_ONLY, caller=replace(CALLER, tenant=tenant)) for tenant in ("a", "b")]
+        answers = await asyncio.gather(*(made.execute(call) for call in calls))
+        assert [answer.value.name for answer in answers] == ["a", "b"]
+        break_all(made)
+        assert [(await made.execute(call)).value.name for call in calls] == ["a", "b"]
+        stranger = ask_one(declared=REST_ONLY, caller=replace(CALLER, tenant="c"))
+        await error_of(made, stranger)
