@@ -73,9 +73,7 @@ class Call:
         batch = self.operation.batch
         if batch is None:
             raise TypeError(f"{self.operation.name} is not a batched operation")
-        return replace(
-            self, keys=tuple(keys), variables={**self.variables, batch.variable: [batch.encode(k) for k in keys]}
-        )
+        return replace(self, keys=tuple(keys), variables={**self.variables, **batch.variables(keys)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +102,14 @@ class Problem:
     Attributes:
         index: of the row it belongs to (aligned to the call's keys); None for the whole answer.
         path: inside the row.
+        extensions: whatever else the upstream said of it.
     """
 
     message: str
     code: str | None
     index: int | None = None
     path: tuple[str | int, ...] = ()
+    extensions: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

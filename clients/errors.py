@@ -20,7 +20,7 @@ What a stage does with an error is written on the error, as data: see the class 
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class UpstreamError(Exception):
@@ -48,6 +48,8 @@ class UpstreamError(Exception):
         super().__init__(f"{service}: {message}")
         self.service = service
         self.retry_after_s = retry_after_s
+        self.reported: Sequence[Any] = ()
+        """The errors of a GraphQL answer that had no data, as `clients.call.Problem`."""
 
     @property
     def message(self) -> str:

@@ -48,6 +48,15 @@ class Batch:
     key: tuple[str, ...]
     max_size: int = 100
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The variables that take keys."""
+        return frozenset({self.variable})
+
+    def variables(self, keys: Sequence[Any]) -> dict[str, list[Any]]:
+        """The variables that ask for `keys`."""
+        return {self.variable: [self.encode(key) for key in keys]}
+
     def encode(self, key: Any) -> Any:
         """A key as the upstream gets it."""
         return key if len(self.key) == 1 else dict(zip(self.key, key, strict=True))
@@ -231,7 +240,7 @@ def _spelt(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Operation:
     """One thing an upstream can be asked, over GraphQL, REST or both. Declare it with `operation()`.
 

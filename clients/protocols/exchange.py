@@ -116,6 +116,11 @@ class Exchange(ABC):
             raise Rejected(name, said, status=status)
         raise MalformedResponse(name, f"{said}; expected 2xx (redirects are not followed)")
 
+    def refuse_server_failure(self, request: Request, response: WireResponse) -> None:
+        """Raise what a 5xx, 408 or 429 means; other statuses are left to the body."""
+        if response.status >= 500 or response.status in {408, 429}:
+            self.refuse_status(request, response)
+
     def aligned(
         self, call: Call, request: Request, rows: Any, problems: tuple[Problem, ...], response: WireResponse
     ) -> Answer:

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
-from clients.call import Answer, Call, Problem, ProtocolName
+from clients.call import Answer, Call, Problem, ProtocolName, Served, ServedBy
 from clients.errors import ContractMismatch, ExecutionFailed, Rejected, ServerFailed, UpstreamError
 from clients.operation import GraphQLDocument, Operation
 from clients.protocols.decoding import dig, nested, rows_type
 from clients.protocols.exchange import Exchange, Request
+from clients.subgraph import SubgraphOperation, read_subgraph_answer
 from clients.transports.base import WireResponse
 
 _HEADERS = {
@@ -72,7 +74,7 @@ class GraphQLExchange(Exchange):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._compiled: dict[Operation, _Compiled] = {}
+        self._compiled: WeakKeyDictionary[Operation, _Compiled] = WeakKeyDictionary()
         self._encode = msgspec.json.Encoder().encode
 
     def request(self, call: Call) -> Request:
@@ -89,8 +91,9 @@ class GraphQLExchange(Exchange):
 
     def answer(self, call: Call, request: Request, response: WireResponse) -> Answer:
         """The rows at the document's path; errors classified by their codes."""
-        if response.status >= 500 or response.status in {408, 429} or 300 <= response.status < 400:
-            self.refuse_status(request, response)
+        if isinstance(call.operation, SubgraphOperation):
+            return self._subgraph_answer(call, request, response)
+        self.refuse_server_failure(request, response)
         compiled = self._compiled[call.operation]
         try:
             envelope = compiled.decoder.decode(response.body)
@@ -110,6 +113,23 @@ class GraphQLExchange(Exchange):
                 return self.absent(call)
             raise self._error(request, response, errors)
         return self.aligned(call, request, rows, tuple(_problem(e, path) for e in errors), response)
+
+    def _subgraph_answer(self, call: Call, request: Request, response: WireResponse) -> Answer:
+        """An answer to a planned request, as it came; a GraphQL body is used under any status."""
+        try:
+            found = read_subgraph_answer(call, response.body)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            self.refuse_status(request, response)
+            raise self.out_of_shape(request, error) from error
+        if not found.has_data:
+            self.refuse_server_failure(request, response)
+            if any(problem.code in _FAILURE_CODES for problem in found.problems):
+                worst = next(p for p in found.problems if p.code in _FAILURE_CODES)
+                failure = ServerFailed(self._service.name, _said(request, worst.message, worst.code), transient=False)
+                failure.reported = found.problems
+                raise failure
+        served = Served(ServedBy(self.protocol.value))
+        return Answer(found.value, served, problems=found.problems, size=len(response.body))
 
     def _error(self, request: Request, response: WireResponse, errors: list[_ErrorItem]) -> UpstreamError:
         """The error of an answer without rows: the failure if there is one, else what was refused."""

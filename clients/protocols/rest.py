@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -30,7 +31,7 @@ class RestExchange(Exchange):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._compiled: dict[Operation, _Compiled] = {}
+        self._compiled: WeakKeyDictionary[Operation, _Compiled] = WeakKeyDictionary()
         self._base = (self._service.rest or "").rstrip("/")
         self._encode = msgspec.json.Encoder().encode
 

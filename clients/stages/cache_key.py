@@ -6,6 +6,7 @@ Two principals never share a key unless the operation is declared public.
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -21,7 +22,7 @@ class CacheKeys:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._operations: dict[Operation, bytes] = {}
+        self._operations: WeakKeyDictionary[Operation, bytes] = WeakKeyDictionary()
 
     def whole(self, call: Call) -> bytes:
         """The key of a call with all its variables."""
@@ -32,7 +33,7 @@ class CacheKeys:
         batch = call.operation.batch
         if batch is None:
             raise TypeError(f"{call.operation.name} is not a batched operation")
-        scope = self._digest(call, {k: v for k, v in call.variables.items() if k != batch.variable})
+        scope = self._digest(call, {k: v for k, v in call.variables.items() if k not in batch.names})
         return [scope + _encode(batch.normal(key)) for key in keys]
 
     def _digest(self, call: Call, variables: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 from clients.call import Answer, Call, Handler, ProtocolName, Served
 from clients.errors import ServiceUnavailable, UpstreamError
@@ -29,7 +30,7 @@ class Fallback:
     def __init__(self, service: Service, handlers: Mapping[ProtocolName, Handler]) -> None:
         self._service = service
         self._handlers = handlers
-        self._ways: dict[Operation, list[ProtocolName]] = {}
+        self._ways: WeakKeyDictionary[Operation, list[ProtocolName]] = WeakKeyDictionary()
 
     async def __call__(self, call: Call) -> Answer:
         """The first answer.

@@ -1,0 +1,156 @@
+"""What a query plan asks of a subgraph: a document as it stands, and its answer unread but for where the rows are.
+
+Answers are kept and handed on as JSON text: whoever reads one gets objects of its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from graphql import OperationDefinitionNode, parse
+
+from clients.call import Call, Problem
+from clients.operation import Batch, GraphQLDocument, Kind, Operation
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+@dataclass(frozen=True, slots=True)
+class EntityBatch(Batch):
+    """Entities by representation (Apollo Federation, Subgraph specification, `_entities`); a row each, in their order.
+
+    A key is a pair: which of `slots` asks for it, and the representation.
+
+    Attributes:
+        slots: for each `_entities` field of the document, its response key and the variable of its representations.
+    """
+
+    slots: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The variables that take representations."""
+        return frozenset(variable for _, variable in self.slots)
+
+    def variables(self, keys: Sequence[Any]) -> dict[str, list[Any]]:
+        """The representations of each slot, in the order of the keys."""
+        found: dict[str, list[Any]] = {variable: [] for _, variable in self.slots}
+        for slot, representation in keys:
+            found[self.slots[slot][1]].append(representation)
+        return found
+
+    def normal(self, key: Any) -> Any:
+        """A key, comparable: representations are equal when their JSON is."""
+        slot, representation = key
+        return [slot, _encode(representation).decode()]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SubgraphOperation(Operation):
+    """A planned request. A row is JSON text: an entity's, or all of `data`."""
+
+
+def subgraph_operation(
+    service: str, name: str, document: str, kind: Kind, slots: Sequence[tuple[str, str]] = ()
+) -> SubgraphOperation:
+    """The operation of a plan's request.
+
+    Args:
+        service: the service's name.
+        name: for logs.
+        document: valid for the subgraph.
+        kind: a mutation is sent once.
+        slots: see `EntityBatch`; none for root fields.
+    """
+    (definition,) = (d for d in parse(document).definitions if isinstance(d, OperationDefinitionNode))
+    variables = {d.variable.name.value: d for d in definition.variable_definitions or ()}
+    text = GraphQLDocument(document, definition.name.value if definition.name else None, kind, (), variables)
+    batch = EntityBatch("", (), slots=tuple(slots)) if slots else None
+    return SubgraphOperation(
+        service=service, name=name, row=bytes, graphql=text, rest=None, kind=kind, many=batch is not None, batch=batch
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SubgraphAnswer:
+    """A subgraph's answer.
+
+    Attributes:
+        value: JSON text of `data`; for entities, one text a key, None for null.
+        problems: its errors; an entity's has the key's index and the path below it.
+        has_data: whether `data` was an object.
+    """
+
+    value: Any
+    problems: tuple[Problem, ...]
+    has_data: bool
+
+
+class _Error(msgspec.Struct):
+    message: str = "(no message)"
+    path: list[str | int] | None = None
+    extensions: dict[str, Any] | None = None
+
+
+class _Envelope(msgspec.Struct):
+    data: msgspec.Raw | None = None
+    errors: list[_Error] | None = None
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+_entity_lists = msgspec.json.Decoder(dict[str, list[msgspec.Raw] | None])
+_NULL = b"null"
+
+
+def read_subgraph_answer(call: Call, body: bytes) -> SubgraphAnswer:
+    """Read an answer as far as it has to be.
+
+    Raises:
+        msgspec.ValidationError: not a GraphQL response, or not one entity for each representation.
+        msgspec.DecodeError: not JSON.
+    """
+    envelope = _envelope.decode(body)
+    errors = envelope.errors or []
+    has_data = envelope.data is not None and bytes(envelope.data) != _NULL
+    if not has_data and not errors:
+        raise msgspec.ValidationError("neither data nor errors")
+    batch = call.operation.batch
+    if not isinstance(batch, EntityBatch) or call.keys is None:
+        value = bytes(envelope.data) if envelope.data is not None else _NULL
+        return SubgraphAnswer(value, tuple(_problem(e, None, tuple(e.path or ())) for e in errors), has_data)
+    lists = _entity_lists.decode(envelope.data) if has_data and envelope.data is not None else {}
+    firsts, entities = _entities(batch, call.keys, lists, failed=bool(errors))
+    return SubgraphAnswer(entities, tuple(_entity_problem(e, firsts) for e in errors), has_data)
+
+
+def _entities(
+    batch: EntityBatch, keys: Sequence[Any], lists: dict[str, list[msgspec.Raw] | None], *, failed: bool
+) -> tuple[dict[str, int], list[bytes | None]]:
+    """By response key, the index of its first key; and one entity a key. Keys come slot by slot."""
+    firsts: dict[str, int] = {}
+    value: list[bytes | None] = []
+    for slot, (response_key, _) in enumerate(batch.slots):
+        wanted = sum(1 for of, _ in keys if of == slot)
+        found = lists.get(response_key)
+        firsts[response_key] = len(value)
+        if found is None and (failed or not wanted):
+            value += [None] * wanted
+            continue
+        if found is None or len(found) != wanted:
+            got = "no list of" if found is None else str(len(found))
+            raise msgspec.ValidationError(f"{got} entities for {wanted} representations - at `$.data.{response_key}`")
+        value += [None if bytes(entity) == _NULL else bytes(entity) for entity in found]
+    return firsts, value
+
+
+def _problem(error: _Error, index: int | None, path: tuple[str | int, ...]) -> Problem:
+    code = (error.extensions or {}).get("code")
+    return Problem(error.message, code if isinstance(code, str) else None, index, path, error.extensions)
+
+
+def _entity_problem(error: _Error, firsts: dict[str, int]) -> Problem:
+    path = tuple(error.path or ())
+    if len(path) >= 2 and path[0] in firsts and isinstance(path[1], int):
+        return _problem(error, firsts[str(path[0])] + path[1], path[2:])
+    return _problem(error, None, path)
