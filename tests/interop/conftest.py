@@ -1,5 +1,4 @@
 import selectors
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,33 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.testkit.node import node_with_packages
+
 _NODE = Path(__file__).parent / "node"
-_INSTALL_S = 300
 _START_S = 60
 
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """Node.js, with the packages of package.json installed; installs them once, and again when that file changes."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("needs Node.js and npm on PATH")
-    wanted = (_NODE / "package.json").read_text()
-    installed = _NODE / "node_modules" / ".breakwater"
-    if not installed.exists() or installed.read_text() != wanted:
-        done = subprocess.run(
-            [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"],
-            cwd=_NODE,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_INSTALL_S,
-            check=False,
-        )
-        if done.returncode != 0:
-            pytest.fail(f"npm install failed:\n{done.stdout}{done.stderr}", pytrace=False)
-        installed.write_text(wanted)
-    return node
+    """Node.js, with the packages of package.json installed."""
+    return node_with_packages(_NODE)
 
 
 @pytest.fixture(scope="session")
