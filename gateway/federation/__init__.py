@@ -1,0 +1,1 @@
+"""Federation: the supergraph model, the planner and the executor."""
