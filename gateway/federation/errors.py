@@ -3,10 +3,15 @@
 FederationError
 ├── SupergraphError        the supergraph cannot be loaded; the process must not start with it
 │   └── UnsupportedFeature it uses a feature of the join or link specification that is not supported
+├── InvalidDocument        a client's document does not parse or is not valid; the client is told
 ├── PlanningError          one operation cannot be planned; the client is told and nothing is sent
 │   └── PlanLimitExceeded  planning would exceed one of its limits
 └── FetchFailed            one request to one subgraph failed as a whole; the other requests go on
 """
+
+from collections.abc import Sequence
+
+from graphql import GraphQLError
 
 
 class FederationError(Exception):
@@ -28,6 +33,20 @@ class UnsupportedFeature(SupergraphError):
     def __init__(self, feature: str, advice: str) -> None:
         super().__init__(f"The supergraph uses {feature}, which is not supported: {advice}.")
         self.feature = feature
+
+
+class InvalidDocument(FederationError):
+    """A client's document is not valid GraphQL for this schema.
+
+    Args:
+        errors: what is wrong with it.
+        code: ``extensions.code`` of each.
+    """
+
+    def __init__(self, errors: Sequence[GraphQLError], code: str) -> None:
+        super().__init__("; ".join(error.message for error in errors))
+        self.errors = tuple(errors)
+        self.code = code
 
 
 class PlanningError(FederationError):

@@ -1,0 +1,120 @@
+"""From the trie to fetches: what is selected where, and which fetch waits for which.
+
+Each node of the trie has one place in one fetch. Places are worked out on demand and once, so that the fetch of a
+key's provider exists when the fetch that needs the key is made.
+"""
+
+from dataclasses import dataclass
+
+from gateway.federation.planner.drafts import Draft, DraftFetch, DraftField, compatible
+from gateway.federation.planner.paths import CastStep, EnterStep, FieldStep, Position, RootStep
+from gateway.federation.planner.plan import FetchPath
+from gateway.federation.planner.trie import Node, Trie
+from gateway.federation.supergraph.field_sets import merge_field_sets
+from gateway.federation.supergraph.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    fetch: DraftFetch
+    draft: Draft
+    path: FetchPath
+    supertype: str | None
+    """The type of the supergraph at this place, None at leaves."""
+
+
+def build_fetches(model: Model, trie: Trie) -> list[DraftFetch]:
+    """The fetches of a trie, in order of creation."""
+    builder = _Builder(model)
+    for node in trie.nodes():
+        if not (isinstance(node.step, EnterStep) and node.step.requires):
+            builder.place(node)
+    for node in trie.nodes():
+        builder.place(node)
+    return builder.fetches
+
+
+class _Builder:
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.fetches: list[DraftFetch] = []
+        self._places: dict[Node, _Place] = {}
+
+    def place(self, node: Node) -> _Place:
+        known = self._places.get(node)
+        if known is None:
+            known = self._places[node] = self._find(node)
+        return known
+
+    def _find(self, node: Node) -> _Place:
+        step = node.step
+        if node.parent is None or step is None:
+            msg = "the top of the trie has no place"
+            raise ValueError(msg)
+        if isinstance(step, RootStep):
+            fetch = self._fetch(node, step.position, (), ())
+            return _Place(fetch, fetch.draft, (), step.position.type)
+        parent = self.place(node.parent)
+        if isinstance(step, FieldStep):
+            return self._field(node, step, parent)
+        if isinstance(step, CastStep):
+            type_name = step.position.type
+            parent.draft.typename = True
+            draft = parent.draft.casts.setdefault(type_name, Draft())
+            return _Place(parent.fetch, draft, (*parent.path, frozenset((type_name,))), type_name)
+        return self._enter(node, step, parent)
+
+    def _fetch(self, node: Node, position: Position, path: FetchPath, key: tuple[object, ...]) -> DraftFetch:
+        step = node.step
+        entry_key = step.key if isinstance(step, EnterStep) and key else ()
+        fetch = DraftFetch(len(self.fetches), position.graph, path, position.type, entry_key, node.scope)
+        fetch.draft.typename = self._asks_typename(position, None)
+        self.fetches.append(fetch)
+        return fetch
+
+    def _field(self, node: Node, step: FieldStep, parent: _Place) -> _Place:
+        selection = step.selection
+        if step.name == "__typename":
+            parent.draft.typename = True
+            parent.draft.typename_wanted.add(step.condition)
+            return _Place(parent.fetch, parent.draft, parent.path, None)
+        declared = self.model.types[parent.supertype].fields.get(step.name) if parent.supertype else None
+        supertype = declared.named_type if declared else None
+        slot = (node.key, step.condition)
+        known = parent.draft.fields.get(slot)
+        if known is None:
+            below = Draft(self._asks_typename(step.position, supertype)) if step.position else None
+            variables = selection.variables if selection else frozenset[str]()
+            known = DraftField(node.key, step.name, step.arguments, step.type, step.condition, variables, False, below)
+            parent.draft.fields[slot] = known
+        known.visible |= selection is not None
+        path = (*parent.path, node.key)
+        return _Place(parent.fetch, known.below or parent.draft, path, supertype)
+
+    def _asks_typename(self, position: Position | None, supertype: str | None) -> bool:
+        """The response needs the runtime type of abstract types; interface objects do not know it."""
+        if position is None or self.model.runtime_types(position.type, position.graph) is None:
+            return False
+        return self.model.types[position.type].abstract or bool(supertype and self.model.types[supertype].abstract)
+
+    def _enter(self, node: Node, step: EnterStep, parent: _Place) -> _Place:
+        needs = {parent.fetch, *(self.place(leaf).fetch for leaf in node.inputs)}
+        fetch = self._joinable(step, parent.path, needs) if step.requires else None
+        if fetch is None:
+            fetch = self._fetch(node, step.position, parent.path, step.key)
+        fetch.needs |= needs - {fetch}
+        fetch.requires = merge_field_sets(fetch.requires + step.requires)
+        return _Place(fetch, fetch.draft, parent.path, step.position.type)
+
+    def _joinable(self, step: EnterStep, path: FetchPath, needs: set[DraftFetch]) -> DraftFetch | None:
+        """A fetch of the same objects that waits for all of this anyway, so that one request serves both."""
+        identity = (step.position.graph, path, step.position.type, step.key)
+        for fetch in self.fetches:
+            if (
+                fetch.identity == identity
+                and fetch not in needs
+                and needs <= fetch.before()
+                and compatible(fetch.inputs, step.requires)
+            ):
+                return fetch
+        return None

@@ -1,0 +1,129 @@
+"""Passes over the fetches of one operation: fewer requests, the same answers. Requests dominate the cost."""
+
+from collections import defaultdict
+
+from gateway.federation.errors import PlanningError
+from gateway.federation.planner.drafts import DraftFetch, compatible
+from gateway.federation.supergraph.field_sets import merge_field_sets
+
+
+def merge_twins(fetches: list[DraftFetch]) -> list[DraftFetch]:
+    """Join fetches of the same objects of the same subgraph that wait for the same."""
+    kept: list[DraftFetch] = []
+    changed = True
+    while changed:
+        changed = False
+        kept = []
+        by_identity: dict[object, list[DraftFetch]] = defaultdict(list)
+        for fetch in fetches:
+            twin = next((other for other in by_identity[fetch.identity] if _twins(other, fetch)), None)
+            if twin:
+                _join(twin, fetch, fetches)
+                changed = True
+            else:
+                by_identity[fetch.identity].append(fetch)
+                kept.append(fetch)
+        fetches = kept
+    return fetches
+
+
+def _twins(left: DraftFetch, right: DraftFetch) -> bool:
+    if not left.path and not left.entity:
+        return True
+    return compatible(left.inputs, right.inputs) and left.before() == right.before()
+
+
+def merge_late(fetches: list[DraftFetch]) -> list[DraftFetch]:
+    """Fold a fetch that nothing waits for into a later one of the same objects and subgraph.
+
+    For a mutation this is more than thrift: the second request might find the object gone.
+    """
+    kept = list(fetches)
+    for fetch in fetches:
+        if not fetch.entity or any(fetch in other.needs for other in kept):
+            continue
+        for other in kept:
+            if (
+                other is not fetch
+                and other.identity == fetch.identity
+                and fetch.before() < other.before()
+                and compatible(other.inputs, fetch.inputs)
+            ):
+                _join(other, fetch, kept)
+                kept.remove(fetch)
+                break
+    return kept
+
+
+def _join(into: DraftFetch, fetch: DraftFetch, fetches: list[DraftFetch]) -> None:
+    into.draft.merge(fetch.draft)
+    into.requires = merge_field_sets(into.requires + fetch.requires)
+    into.needs |= fetch.needs - {into}
+    for other in fetches:
+        if fetch in other.needs:
+            other.needs.discard(fetch)
+            if other is not into:
+                other.needs.add(into)
+
+
+def drop_useless(fetches: list[DraftFetch]) -> list[DraftFetch]:
+    """Leave out entity fetches that select nothing."""
+    kept = list(fetches)
+    for fetch in reversed(fetches):
+        if fetch.entity and fetch.draft.empty and not fetch.draft.typename:
+            kept.remove(fetch)
+            for other in kept:
+                if fetch in other.needs:
+                    other.needs.discard(fetch)
+                    other.needs |= fetch.needs
+    return kept
+
+
+def in_levels(fetches: list[DraftFetch]) -> list[list[DraftFetch]]:
+    """Sort fetches by how many requests must have been answered before.
+
+    Then sink: a fetch with time to spare goes to the deepest level that calls its subgraph anyway and is
+    still early enough for those that wait for it.
+
+    Raises:
+        PlanningError: fetches wait for each other in a circle.
+    """
+    earliest = _earliest(fetches)
+    depth = max(earliest.values(), default=-1) + 1
+    waiting: dict[DraftFetch, list[DraftFetch]] = defaultdict(list)
+    for fetch in fetches:
+        for needed in fetch.needs:
+            waiting[needed].append(fetch)
+    level: dict[DraftFetch, int] = {}
+    calls: dict[tuple[int, str, bool], int] = defaultdict(int)
+    for fetch in fetches:
+        calls[earliest[fetch], fetch.graph, fetch.entity] += 1
+    for fetch in sorted(fetches, key=lambda each: (-earliest[each], each.order)):
+        latest = min((level[other] - 1 for other in waiting[fetch]), default=depth - 1)
+        at = earliest[fetch]
+        if fetch.entity:
+            shared = (each for each in range(latest, at, -1) if calls[each, fetch.graph, True])
+            target = next(shared, at)
+            calls[at, fetch.graph, True] -= 1
+            calls[target, fetch.graph, True] += 1
+            at = target
+        level[fetch] = at
+    levels: list[list[DraftFetch]] = [[] for _ in range(depth)]
+    for fetch in fetches:
+        levels[level[fetch]].append(fetch)
+    return [each for each in levels if each]
+
+
+def _earliest(fetches: list[DraftFetch]) -> dict[DraftFetch, int]:
+    level: dict[DraftFetch, int] = {}
+    waiting = list(fetches)
+    while waiting:
+        ready = [fetch for fetch in waiting if all(needed in level for needed in fetch.needs)]
+        if not ready:
+            names = ", ".join(sorted({fetch.graph for fetch in waiting}))
+            msg = f"The fetches to {names} wait for each other in a circle."
+            raise PlanningError(msg)
+        for fetch in ready:
+            level[fetch] = 1 + max((level[needed] for needed in fetch.needs), default=-1)
+        waiting = [fetch for fetch in waiting if fetch not in level]
+    return level
