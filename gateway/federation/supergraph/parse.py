@@ -135,7 +135,7 @@ class _Reader:
             if isinstance(key := join.get("key"), str):
                 fields = parse_field_set(key, self._possible_types, f"@key of {name}")
                 keys[graph].append(Key(fields, bool(join.get("resolvable", True))))
-        if any(self._named(node.directives, self.join, "owner")):
+        if any(True for _ in self._named(node.directives, self.join, "owner")):
             feature = f"@{self.join.directive('owner')} on {name} (join v0.1)"
             raise UnsupportedFeature(feature, "compose it again with Federation 2")
         return Type(
@@ -202,7 +202,7 @@ class _Reader:
 
     def _inaccessible(self, directives: Iterable[ConstDirectiveNode] | None) -> bool:
         feature = self.features.get("inaccessible")
-        return feature is not None and any(self._named(directives, feature, "inaccessible"))
+        return feature is not None and any(True for _ in self._named(directives, feature, "inaccessible"))
 
 
 def _join_field(values: dict[str, object], graph: str | None) -> JoinField:
