@@ -12,6 +12,7 @@ from gateway.federation.planner.plan import AnyOf, Entities, InputField, Lines, 
 from gateway.federation.planner.render import (
     alias_conflicts,
     compact,
+    drop_redundant,
     internal_keys,
     renames,
     render,
@@ -90,6 +91,7 @@ class _Writer:
     def request(self, batch: list[DraftFetch], id_: int, needs: frozenset[int]) -> Request:
         first = batch[0]
         for fetch in batch:
+            drop_redundant(fetch.draft)
             alias_conflicts([fetch.draft])
         variables = set().union(*(variables_of(fetch.draft) for fetch in batch))
         client = tuple(name for name in self.operation.variables if name in variables)

@@ -8,7 +8,21 @@ from gateway.federation.planner.drafts import Draft, DraftField
 from gateway.federation.planner.operation import ALWAYS, Condition
 from gateway.federation.planner.plan import Lines, Rename
 
+_NOTHING = "_t: __typename"
 _TYPE_MARKS = str.maketrans({"!": "_", "[": "L", "]": ""})
+
+
+def drop_redundant(draft: Draft) -> None:
+    """Leave out conditional leaves that are asked for anyway."""
+    for key, condition in list(draft.fields):
+        field = draft.fields[key, condition]
+        if condition and field.below is None and (key, ALWAYS) in draft.fields:
+            draft.fields[key, ALWAYS].visible |= field.visible
+            del draft.fields[key, condition]
+        elif field.below:
+            drop_redundant(field.below)
+    for cast in draft.casts.values():
+        drop_redundant(cast)
 
 
 def alias_conflicts(drafts: Iterable[Draft]) -> None:
@@ -78,23 +92,22 @@ def variables_of(draft: Draft) -> set[str]:
 
 
 def render(draft: Draft) -> Lines:
-    """The selection set. It is never empty, and never empty for want of a condition."""
+    """The selection set. It is never empty, not even when none of its conditions holds.
+
+    What stands in for nothing has a key of its own: an interface object would give the interface as the type.
+    """
     lines: list[str | Lines] = []
     unconditional = any(condition == ALWAYS for _, condition in draft.fields)
-    if draft.typename or not (unconditional or any(_certain(cast) for cast in draft.casts.values())):
+    if draft.typename:
         lines.append("__typename")
-    for (key, condition), field in draft.fields.items():
-        if condition and field.below is None and (key, ALWAYS) in draft.fields:
-            continue  # asked for anyway
+    elif not unconditional and all(cast.empty for cast in draft.casts.values()):
+        lines.append(_NOTHING)
+    for (_, condition), field in draft.fields.items():
         lines += _conditional(field, condition)
     for type_name, cast in draft.casts.items():
         if not cast.empty:
             lines += [f"... on {type_name}", render(cast)]
     return tuple(lines)
-
-
-def _certain(draft: Draft) -> bool:
-    return not draft.empty
 
 
 def _conditional(field: DraftField, condition: Condition) -> Lines:

@@ -1,0 +1,1 @@
+"""Tests of federation: the supergraph model, the planner, the executor."""
