@@ -133,26 +133,41 @@ def normalise(model: Model, document: DocumentNode, operation_name: str | None, 
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What the fragments around a selection say; ``types`` None stands for all that the parent can have."""
+
+    parent: str
+    types: frozenset[str] | None
+    condition: Condition
+
+
 @dataclass(slots=True)
 class _Merged:
     """A field while equal ones are still being found."""
 
-    condition: Condition
-    types: frozenset[str] | None
+    place: _Place
     nodes: list[FieldNode]
-    parent: str
 
 
-_MergedFields = dict[tuple[str, Condition, frozenset[str] | None], _Merged]
+class _MergedFields:
+    """Fields of one selection set, in the client's order.
 
+    Fields of one key are merged unless one under another condition stands between them: the order of what is
+    below them, all conditions considered, must come out as the client wrote it.
+    """
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """What the fragments around a selection say: the type it is written for, its objects, its condition."""
+    def __init__(self) -> None:
+        self.entries: list[_Merged] = []
+        self._last: dict[str, _Merged] = {}
 
-    parent: str
-    types: frozenset[str]
-    condition: Condition
+    def add(self, node: FieldNode, place: _Place) -> None:
+        key = (node.alias or node.name).value
+        last = self._last.get(key)
+        if last is None or (last.place.condition, last.place.types) != (place.condition, place.types):
+            last = self._last[key] = _Merged(place, [])
+            self.entries.append(last)
+        last.nodes.append(node)
 
 
 class _Normaliser:
@@ -162,11 +177,11 @@ class _Normaliser:
         self.budget = budget
 
     def selections(self, sets: Sequence[SelectionSetNode], type_name: str, depth: int) -> tuple[Selection, ...]:
-        merged: _MergedFields = {}
+        merged = _MergedFields()
         everything = self.model.possible_types(type_name)
         for selection_set in sets:
-            self._collect(selection_set, _Place(type_name, everything, ALWAYS), everything, merged)
-        return tuple(self._selection(entry, depth) for entry in merged.values())
+            self._collect(selection_set, _Place(type_name, None, ALWAYS), everything, merged)
+        return tuple(self._selection(entry, depth) for entry in merged.entries)
 
     def _collect(
         self, selection_set: SelectionSetNode, place: _Place, everything: frozenset[str], merged: _MergedFields
@@ -176,11 +191,8 @@ class _Normaliser:
             if condition is None:
                 continue
             if isinstance(node, FieldNode):
-                guard = None if place.types >= everything else place.types
-                key = (node.alias or node.name).value
-                merged.setdefault((key, condition, guard), _Merged(condition, guard, [], place.parent)).nodes.append(
-                    node
-                )
+                guard = None if place.types is None or place.types >= everything else place.types
+                merged.add(node, _Place(place.parent, guard, condition))
                 continue
             if isinstance(node, FragmentSpreadNode):
                 fragment: FragmentDefinitionNode | InlineFragmentNode = self.fragments[node.name.value]
@@ -189,8 +201,8 @@ class _Normaliser:
             parent, types = place.parent, place.types
             if fragment.type_condition:
                 parent = fragment.type_condition.name.value
-                types &= self.model.possible_types(parent)
-            if types:
+                types = (everything if types is None else types) & self.model.possible_types(parent)
+            if types is None or types:
                 self._collect(fragment.selection_set, _Place(parent, types, condition), everything, merged)
 
     def _selection(self, entry: _Merged, depth: int) -> Selection:
@@ -201,7 +213,7 @@ class _Normaliser:
         sets = [node.selection_set for node in entry.nodes if node.selection_set]
         below: tuple[Selection, ...] = ()
         if sets and name not in _INTROSPECTION:
-            below = self.selections(sets, self.model.types[entry.parent].fields[name].named_type, depth + 1)
+            below = self.selections(sets, self.model.types[entry.place.parent].fields[name].named_type, depth + 1)
         return Selection(
             key=f"_u{response_key}" if response_key.startswith("_") else response_key,
             response_key=response_key,
@@ -210,8 +222,8 @@ class _Normaliser:
             variables=frozenset(
                 variable for argument in first.arguments or () for variable in _variables(argument.value)
             ),
-            condition=entry.condition,
-            types=entry.types,
+            condition=entry.place.condition,
+            types=entry.place.types,
             selections=below,
             nodes=tuple(entry.nodes),
         )

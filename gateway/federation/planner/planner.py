@@ -71,9 +71,12 @@ class Planner:
         A field joins the group before it when that group is one request to the same subgraph: subgraphs too run
         top-level fields of a mutation in order.
         """
+        fields: dict[str, list[Selection]] = {}
+        for selection in wanted:  # one key is one field and one call, however often it is written
+            fields.setdefault(selection.key, []).append(selection)
         groups: list[list[list[DraftFetch]]] = []
-        for selection in wanted:
-            levels = self._cheapest_root(operation, selection, starts, routes, budget)
+        for selections in fields.values():
+            levels = self._cheapest_root(operation, selections, starts, routes, budget)
             previous = groups[-1] if groups else None
             if previous and sum(map(len, previous)) == 1 and previous[0][0].graph == levels[0][0].graph:
                 first, joined = levels[0][0], previous[0][0]
@@ -90,13 +93,13 @@ class Planner:
         return tuple(requests)
 
     def _cheapest_root(
-        self, operation: Operation, selection: Selection, starts: list[Option], routes: Routes, budget: Budget
+        self, operation: Operation, selections: list[Selection], starts: list[Option], routes: Routes, budget: Budget
     ) -> list[list[DraftFetch]]:
         best: tuple[int, list[list[DraftFetch]]] | None = None
         failure: PlanningError | None = None
         for start in starts:
             try:
-                found = self._levels(operation, [selection], [start], routes, budget)
+                found = self._levels(operation, selections, [start], routes, budget)
             except PlanningError as error:
                 if error.code != PlanningError.code:
                     raise
@@ -105,7 +108,7 @@ class Planner:
             if best is None or found[0] < best[0]:
                 best = found
         if best is None:
-            raise failure or PlanningError(f"No subgraph resolves {selection.response_key}.")
+            raise failure or PlanningError(f"No subgraph resolves {selections[0].response_key}.")
         return best[1]
 
     def _levels(

@@ -60,12 +60,13 @@ def generate(random: Random) -> Generated:
 class _Schema:
     def __init__(self, random: Random) -> None:
         self.random = random
-        self.graphs = [f"g{number}" for number in range(random.randint(1, 4))]
+        self.graphs = [f"g{number}" for number in range(random.choice((1, 2, 3, 3, 4)))]
         self.types: dict[str, GeneratedType] = {}
         self._entities()
         self._value_types()
         self._abstract_types()
         self._fields()
+        self._parts()
         self._requirements()
         self._root()
         self._provisions()
@@ -148,11 +149,11 @@ class _Schema:
                 for graph in interface.graphs:
                     own.setdefault(graph, "usedOverridden: true")
                 type_.fields["label"] = GeneratedField(shared.name, shared.type, joins=own)
-            for number in range(self.random.randint(1, 4)):
+            for number in range(self.random.randint(2, 5)):
                 self._field(type_, f"f{number}")
 
     def _field(self, type_: GeneratedType, name: str) -> None:
-        graphs = self._some(type_.graphs, 0.4) if type_.keys else list(type_.graphs)
+        graphs = self._some(type_.graphs, 0.25) if type_.keys else list(type_.graphs)
         targets = [
             other.name
             for other in self.types.values()
@@ -171,6 +172,27 @@ class _Schema:
             shape = self.random.choice(("{}", "{}", "{}!", "[{}]", "[{}!]!", "[[{}]]"))
             made = GeneratedField(name, shape.format(target), target, dict.fromkeys(graphs, ""))
         type_.fields[name] = made
+
+    def _parts(self) -> None:
+        """A value type whose fields are spread over subgraphs: to complete it, its owner must be entered again."""
+        if self.random.random() < 0.5:
+            return
+        owner = self.types["E0"]
+        part = GeneratedType("P", "type", list(owner.graphs))
+        for number in range(self.random.randint(1, 3)):
+            joins = dict.fromkeys(self._some(owner.graphs, 0.4), "")
+            part.fields[f"f{number}"] = GeneratedField(f"f{number}", "String", joins=joins)
+        if self.random.random() < 0.5:
+            entity = self.random.choice([each for each in self.types.values() if each.keys and each.kind == "type"])
+            joins = dict.fromkeys([graph for graph in owner.graphs if graph in entity.graphs], "")
+            if joins:
+                part.fields["entity"] = GeneratedField("entity", entity.name, entity.name, joins)
+        for graph in owner.graphs:
+            if not any(graph in each.joins for each in part.fields.values()):
+                part.fields["f0"].joins[graph] = ""
+        shape = self.random.choice(("P", "P!", "[P!]"))
+        owner.fields["part"] = GeneratedField("part", shape, "P", dict.fromkeys(owner.graphs, ""))
+        self.types["P"] = part
 
     def _requirements(self) -> None:
         """Scalar fields of entities that need scalar fields of other subgraphs."""
@@ -197,7 +219,7 @@ class _Schema:
 
     def _root(self) -> None:
         root = GeneratedType("Query", "type", list(self.graphs))
-        reachable = [name for name, type_ in self.types.items() if type_.graphs]
+        reachable = [name for name, type_ in self.types.items() if type_.graphs and name != "P"]
         for number in range(self.random.randint(1, 3)):
             target = self.random.choice(reachable)
             type_ = self.types[target]
@@ -307,6 +329,8 @@ class _Data:
                 return "/".join(str(known[name]) for name in names)
 
             self.computed[coordinate] = from_required
+            for object_ in self.objects[type_.name]:
+                object_[made.name] = from_required(object_, {})
         elif made.argument:
             values = {object_["id"]: object_[made.name] for object_ in self.objects[type_.name]}
             scalar = made.type
@@ -364,7 +388,7 @@ class _Query:
     def _selections(self, type_name: str, depth: int, scope: _Scope) -> str:
         type_ = self.schema.types[type_name]
         parts = []
-        for _ in range(self.random.randint(1, 4)):
+        for _ in range(self.random.randint(2, 5)):
             if type_.fields and self.random.random() < 0.8:
                 parts.append(self._field(type_, depth, scope))
             elif type_.members and depth < 6:
@@ -383,7 +407,8 @@ class _Query:
             choices = [each for each in choices if each.target is None]
         if not choices:
             return ""
-        made = self.random.choice(choices)
+        composites = [each for each in choices if each.target]
+        made = self.random.choice(composites if composites and self.random.random() < 0.4 else choices)
         number = self._number() if made.argument else ""
         text = f"{made.name}(n: {number})" if number else made.name
         key = self.random.choice((made.name, made.name, made.name, "id", "code", "f0", "f1", "x"))

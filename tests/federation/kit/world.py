@@ -119,7 +119,7 @@ def _subgraph_schema(model: Model, graph: str) -> GraphQLSchema:
     return schema
 
 
-def _type_of(thing: Thing, info: GraphQLResolveInfo, _type: GraphQLAbstractType) -> str:
+def _type_of(thing: Thing, info: GraphQLResolveInfo[Any], _type: GraphQLAbstractType) -> str:
     if thing.sent is not None and thing.sent["__typename"] in info.schema.type_map:
         asked = info.schema.type_map[thing.sent["__typename"]]
         if not isinstance(asked, GraphQLAbstractType):
@@ -134,7 +134,7 @@ class _Resolver:
         self.graph = graph
         self.labels = labels
 
-    def __call__(self, thing: Thing, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+    def __call__(self, thing: Thing, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
         name, type_name = info.field_name, info.parent_type.name
         if name == "_entities":
             return [self._entity(sent) for sent in arguments["representations"]]
