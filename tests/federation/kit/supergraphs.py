@@ -17,7 +17,13 @@ from gateway.federation.supergraph.features import arguments_of
 
 
 def supergraph(body: str, *graphs: str, links: str = "") -> str:
-    """A supergraph: the body, with what every supergraph has around it. Graph ``a`` is the subgraph ``a`` at ``http://a``."""
+    """A supergraph: the body, with what every supergraph has around it.
+
+    Graph ``A`` is the subgraph ``a`` at ``http://a``. Root types that say nothing else are in all subgraphs.
+    """
+    everywhere = " ".join(f"@join__type(graph: {graph.upper()})" for graph in graphs)
+    for root in ("type Query", "type Mutation"):
+        body = body.replace(f"{root} {{", f"{root} {everywhere} {{")
     roots = "query: Query" + (" mutation: Mutation" if "type Mutation" in body else "")
     values = "\n".join(f'  {graph.upper()} @join__graph(name: "{graph}", url: "http://{graph}")' for graph in graphs)
     return f"""
