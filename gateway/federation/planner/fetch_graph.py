@@ -87,7 +87,7 @@ class _Builder:
             variables = selection.variables if selection else frozenset[str]()
             known = DraftField(node.key, step.name, step.arguments, step.type, step.condition, variables, False, below)
             parent.draft.fields[slot] = known
-        known.visible |= selection is not None
+        known.visible |= node.visible
         path = (*parent.path, node.key)
         return _Place(parent.fetch, known.below or parent.draft, path, supertype)
 

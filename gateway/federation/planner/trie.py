@@ -62,6 +62,7 @@ class Node:
 
     Attributes:
         key: of the field, for field steps.
+        visible: whether the client asked for the field; others may need it too.
         inputs: where the leaves of a key or requirement are, for enter steps.
     """
 
@@ -71,7 +72,7 @@ class Node:
     key: str = ""
     children: dict[object, "Node"] = field(default_factory=dict)
     inputs: tuple["Node", ...] = ()
-    selections: list[Selection] = field(default_factory=list)
+    visible: bool = False
 
 
 class Trie:
@@ -105,6 +106,9 @@ class Trie:
                 node.children[edge] = child
                 log.append((node, edge))
                 cost += weight
+            if isinstance(step, FieldStep) and step.selection and not child.visible:
+                child.visible = True
+                log.append((child, None))
             node = child
         return cost, node
 
@@ -112,7 +116,10 @@ class Trie:
     def undo(log: list[tuple[Node, object]]) -> None:
         """Take back what the log says was added."""
         for node, edge in reversed(log):
-            del node.children[edge]
+            if edge is None:
+                node.visible = False
+            else:
+                del node.children[edge]
         log.clear()
 
     def nodes(self) -> Iterable[Node]:
