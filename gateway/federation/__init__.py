@@ -1,1 +1,1 @@
-"""Federation: the supergraph model, the planner and the executor."""
+"""Federation: composing subgraphs, and planning and executing operations over the result."""

@@ -1,1 +1,1 @@
-"""Tests of federation: the supergraph model, the planner, the executor."""
+"""Federation: composition, planning, execution."""
