@@ -157,7 +157,7 @@ CODES: dict[str, Code] = {
         "Use fields without arguments in keys.",
     ),
     "KEY_FIELDS_SELECT_INVALID_TYPE": Code(
-        "A `@key` names a field whose type is a list, an interface or a union.",
+        "A `@key` names a field whose type is an interface or a union.",
         "Use scalars, enums and object types in keys.",
     ),
     "KEY_INVALID_FIELDS": Code(

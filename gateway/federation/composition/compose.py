@@ -9,6 +9,8 @@ from gateway.federation.composition.merging import merge_subgraphs
 from gateway.federation.composition.model import Kind, Subgraph, SubgraphSchema, TypeDef
 from gateway.federation.composition.printing import print_supergraph
 from gateway.federation.composition.reading import graph_names, read_subgraph
+from gateway.federation.composition.rules import check_subgraph
+from gateway.federation.composition.satisfiability import check_satisfiability
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,16 @@ def compose(subgraphs: Sequence[Subgraph]) -> CompositionResult:
     """
     problems = Problems()
     schemas = _read(subgraphs, problems)
-    if not problems.errors:
+    # Upgrading one Federation 1 document takes all the others, so all must have been read.
+    if len(schemas) == len(subgraphs):
         schemas = _normalise(schemas, problems)
+        for schema in schemas:
+            check_subgraph(schema, problems)
     if problems.errors:
         return _failed(problems)
-    supergraph, _ = merge_subgraphs(schemas, problems)
+    supergraph, overrides = merge_subgraphs(schemas, problems)
+    if not problems.errors:
+        check_satisfiability(supergraph, overrides, problems)
     if problems.errors:
         return _failed(problems)
     return CompositionResult(print_supergraph(supergraph), hints=tuple(problems.hints))
