@@ -117,7 +117,7 @@ class Graphs:
         ]
 
     def targets(self, position: Position) -> list[Position]:
-        """Where a key could lead from a position: the same type elsewhere, or an interface object that stands for it."""
+        """Where a key could lead: to the same type elsewhere, or to an interface object that stands for it."""
         names = [position.type]
         if self.definition(position).kind is Kind.OBJECT and not self.is_interface_object(position):
             merged = self.supergraph.types.get(position.type)

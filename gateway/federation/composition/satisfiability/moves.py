@@ -68,7 +68,7 @@ class Moves:
         pool: Sequence[Position],
         allowed: frozenset[str] | None = None,
     ) -> list[Position]:
-        """The positions behind a field in this very subgraph; an abstract type's field may be explained type by type."""
+        """The positions behind a field in this very subgraph; an abstract type's field may be taken type by type."""
         definition = self.graphs.definition(position)
         if definition.kind is Kind.OBJECT:
             edge = self.graphs.edge(position, field_name)

@@ -1,12 +1,16 @@
 """Walk the API schema from its roots, with every subgraph position that a query could be at.
 
+An interface is followed into its runtime types, whose fields are then checked one type at a time, as the reference
+composition does. That a selection on the interface itself, without type conditions, has a plan is a stronger demand;
+where only that fails the query is given as a hint.
+
 All fields of a type are tried from all positions at once, so a state is a type and a set of positions; a state with at
 least the positions of one seen before can only do better and is skipped. Paths are shortest first, so that the query in
 an error is the shortest one.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -48,7 +52,7 @@ def check_satisfiability(
 
 
 def label_choices(labels: Sequence[str]) -> list[frozenset[str]]:
-    """The sets of active labels to check: all of them for a few labels, else none, all, and each one alone on or off."""
+    """The sets of active labels to check: all sets of a few labels, else none, all, and each one alone on or off."""
     if len(labels) <= _COMBINED_LABELS:
         switches = product((False, True), repeat=len(labels))
         return [frozenset(label for label, on in zip(labels, each, strict=True) if on) for each in switches]
@@ -99,29 +103,37 @@ class _Walk:
 
     def _next(self, state: State) -> Iterator[State]:
         merged = self._types[state.type]
+        if merged.kind is not Kind.OBJECT:
+            self._hint_at_interface_fields(merged, state)
+            yield from self._casts(merged, state)
+            return
         for field in merged.fields.values():
             child = self._types.get(named(field.type))
             if field.has("inaccessible") or (child is not None and child.has("inaccessible")):
                 continue
-            positions = self._advance(merged, state, field.name)
+            positions = [found for each in state.positions for found in self._moves.advance(each, field.name)]
             is_composite = child is not None and child.kind in COMPOSITE
             if not positions:
                 self._report(state, field.name, is_composite)
             elif child is not None and is_composite:
                 yield State(child.name, frozenset(positions), (*state.path, field.name))
-        if merged.kind is not Kind.OBJECT:
-            yield from self._casts(merged, state)
 
-    def _advance(self, merged: MergedType, state: State, field_name: str) -> Iterable[Position]:
-        if merged.kind is Kind.OBJECT:
-            return [child for each in state.positions for child in self._moves.advance(each, field_name)]
+    def _hint_at_interface_fields(self, merged: MergedType, state: State) -> None:
         allowed = self._allowed(state)
-        found: list[Position] = []
-        for start in state.positions:
-            pool = self._moves.reach(start)
-            for each in pool:
-                found += self._moves.children(each, field_name, pool, allowed)
-        return found
+        for field in merged.fields.values():
+            if field.has("inaccessible") or (state.type, field.name) in self._reported:
+                continue
+            pools = [self._moves.reach(start) for start in state.positions]
+            if any(self._moves.children(each, field.name, pool, allowed) for pool in pools for each in pool):
+                continue
+            self._reported.add((state.type, field.name))
+            child = self._types.get(named(field.type))
+            query = print_query((*state.path, field.name), child is not None and child.kind in COMPOSITE)
+            self._problems.hint(
+                "INTERFACE_FIELD_WITHOUT_PLAN",
+                f'no single way resolves "{state.type}.{field.name}" for every type it may be on, in\n{query}',
+                coordinates=[f"{state.type}.{field.name}"],
+            )
 
     def _allowed(self, state: State) -> frozenset[str]:
         """Types that every position can return: which of them answers is not the query's choice."""
