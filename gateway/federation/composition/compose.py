@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from gateway.federation.composition.errors import CompositionError, CompositionHint, Problems
 from gateway.federation.composition.fed1 import upgrade, without_fake_externals
+from gateway.federation.composition.merged_rules import check_supergraph
 from gateway.federation.composition.merging import merge_subgraphs
 from gateway.federation.composition.model import Kind, Subgraph, SubgraphSchema, TypeDef
 from gateway.federation.composition.printing import print_supergraph
@@ -44,6 +45,8 @@ def compose(subgraphs: Sequence[Subgraph]) -> CompositionResult:
     if problems.errors:
         return _failed(problems)
     supergraph, overrides = merge_subgraphs(schemas, problems)
+    if not problems.errors:
+        check_supergraph(supergraph, problems)
     if not problems.errors:
         check_satisfiability(supergraph, overrides, problems)
     if problems.errors:

@@ -1,7 +1,7 @@
 """Is the document valid GraphQL once federation's own definitions are added? Mostly INVALID_GRAPHQL."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from graphql import (
     DefinitionNode,
@@ -9,7 +9,13 @@ from graphql import (
     DocumentNode,
     EnumTypeExtensionNode,
     FieldDefinitionNode,
+    GraphQLArgument,
     GraphQLError,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
     InputObjectTypeExtensionNode,
     InterfaceTypeExtensionNode,
     ObjectTypeDefinitionNode,
@@ -18,11 +24,13 @@ from graphql import (
     ScalarTypeExtensionNode,
     TypeDefinitionNode,
     TypeExtensionNode,
+    Undefined,
     UnionTypeExtensionNode,
     build_ast_schema,
     parse,
     print_ast,
     validate_schema,
+    value_from_ast,
 )
 from graphql.language import ast
 from graphql.validation.validate import validate_sdl
@@ -153,11 +161,28 @@ def check_sdl(subgraph: str, document: DocumentNode, vocabulary: Vocabulary, pro
         try:
             schema = build_ast_schema(document, assume_valid_sdl=True)
             found.extend(_without_tolerated(validate_schema(schema), document))
+            found.extend(_invalid_defaults(schema))
         except (GraphQLError, TypeError, ValueError) as error:
             found.append(error if isinstance(error, GraphQLError) else GraphQLError(str(error)))
     for each in found:
         _report(subgraph, each, vocabulary, problems)
     return not found
+
+
+def _invalid_defaults(schema: GraphQLSchema) -> Iterator[GraphQLError]:
+    """Default values that their types do not accept; GraphQL's own schema validation leaves them out."""
+    for each in schema.type_map.values():
+        values: list[tuple[str, GraphQLArgument | GraphQLInputField]] = []
+        if isinstance(each, GraphQLObjectType | GraphQLInterfaceType):
+            for name, field in each.fields.items():
+                values += [(f"{each.name}.{name}({arg}:)", value) for arg, value in field.args.items()]
+        elif isinstance(each, GraphQLInputObjectType):
+            values += [(f"{each.name}.{name}", value) for name, value in each.fields.items()]
+        for coordinate, value in values:
+            node = value.ast_node.default_value if value.ast_node else None
+            if node is not None and value_from_ast(node, value.type) is Undefined:
+                message = f'default value {print_ast(node)} of "{coordinate}" is no {value.type}'
+                yield GraphQLError(message, nodes=node)
 
 
 def _without_tolerated(errors: Iterable[GraphQLError], document: DocumentNode) -> Iterable[GraphQLError]:

@@ -27,7 +27,7 @@ def check_externals(
         def error(code: str, at: str, message: str, subgraph: str = schema.name) -> None:
             context.problems.error(code, message, subgraphs=[base.schema.name, subgraph], coordinates=[at])
 
-        if not is_subtype(merged.type, field.type, context.is_named_subtype):
+        if field.type != merged.type:
             message = f'"{coordinate}" is {merged.type}; "{schema.name}" declares it external as {field.type}'
             error("EXTERNAL_TYPE_MISMATCH", coordinate, message)
         for name, arg in merged.args.items():
@@ -37,7 +37,7 @@ def check_externals(
                 message = f'"{schema.name}" declares "{coordinate}" external without its argument "{name}"'
                 error("EXTERNAL_ARGUMENT_MISSING", at, message)
                 continue
-            if not is_subtype(mine.type, arg.type, context.is_named_subtype):
+            if not is_subtype(arg.type, mine.type, context.is_named_subtype):
                 message = f'"{at}" is {arg.type}; "{schema.name}" declares it external as {mine.type}'
                 error("EXTERNAL_ARGUMENT_TYPE_MISMATCH", at, message)
             if mine.default != arg.default:

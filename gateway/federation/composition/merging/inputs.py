@@ -8,20 +8,20 @@ from gateway.federation.composition.merging.context import MergeContext
 from gateway.federation.composition.merging.descriptions import merge_descriptions
 from gateway.federation.composition.model import InputValue, SubgraphSchema
 from gateway.federation.composition.supergraph import JoinField, MergedInput, MergedType
-from gateway.federation.composition.typerefs import is_list, is_non_null, item, nullable
+from gateway.federation.composition.typerefs import is_subtype
 
 Sources = Sequence[tuple[SubgraphSchema, Mapping[str, InputValue]]]
 
 
 def strictest(left: str, right: str) -> str | None:
-    """The input type whose values both accept; None when they differ in more than nullability."""
-    if is_non_null(left) or is_non_null(right):
-        inner = strictest(nullable(left), nullable(right))
-        return None if inner is None else inner + "!"
-    if is_list(left) and is_list(right):
-        inner = strictest(item(left), item(right))
-        return None if inner is None else f"[{inner}]"
-    return left if left == right else None
+    """The one of two input types whose values the other accepts as well; None when neither is."""
+    if is_subtype(left, right, _never):
+        return left
+    return right if is_subtype(right, left, _never) else None
+
+
+def _never(_sub: str, _sup: str) -> bool:
+    return False
 
 
 def merge_arguments(coordinate: str, sources: Sources, context: MergeContext) -> dict[str, MergedInput]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.federation.composition.errors import Problems
+from gateway.federation.composition.merging.access import raise_to_interfaces
 from gateway.federation.composition.merging.applied import merge_applied
 from gateway.federation.composition.merging.context import MergeContext
 from gateway.federation.composition.merging.definitions import find_composed, merge_definitions
@@ -32,6 +33,7 @@ def merge_subgraphs(schemas: Sequence[SubgraphSchema], problems: Problems) -> tu
         if name in context.types and not context.types[name].fields:
             del context.types[name]
     inherit_from_interface_objects(context.types, context)
+    raise_to_interfaces(context)
     usage = usages(context.types)
     for merged in context.types.values():
         if merged.kind is Kind.ENUM:

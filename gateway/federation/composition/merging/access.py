@@ -1,0 +1,109 @@
+"""Access control across types: what an interface's callers must meet, and what a requirement would reveal.
+
+An interface carries no access control of its own (`rules.placement`); its callers must meet that of every implementer,
+since any may answer. A field with ``@requires`` must ask at least for what the fields it requires ask for.
+Source: specs.apollo.dev: authenticated, requiresScopes and policy, v0.1.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gateway.federation.composition.errors import Problems
+from gateway.federation.composition.fieldsets import parse_field_set, resolve
+from gateway.federation.composition.merging.applied import conjunction, merge_applied
+from gateway.federation.composition.merging.context import MergeContext
+from gateway.federation.composition.model import Applied, Kind
+from gateway.federation.composition.supergraph import MergedField, MergedType, Supergraph
+from gateway.federation.composition.typerefs import named
+
+ACCESS_CONTROL = ("authenticated", "requiresScopes", "policy")
+
+
+def raise_to_interfaces(context: MergeContext) -> None:
+    """Give each interface and its fields the access control of all implementers together."""
+    for interface in context.types.values():
+        if interface.kind is not Kind.INTERFACE:
+            continue
+        implementers = [each for each in context.types.values() if interface.name in each.implements]
+        sources = [(each.name, _access(each.directives)) for each in implementers]
+        interface.directives += merge_applied(interface.name, sources, context)
+        for name, field in interface.fields.items():
+            sources = [
+                (each.name, _access(each.fields[name].directives)) for each in implementers if name in each.fields
+            ]
+            field.directives += merge_applied(f"{interface.name}.{name}", sources, context)
+
+
+def _access(directives: Sequence[Applied]) -> list[Applied]:
+    return [each for each in directives if each.is_known and each.name in ACCESS_CONTROL]
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What callers must meet: all three, each of the two lists by one of its sets."""
+
+    is_authenticated: bool = False
+    scopes: tuple[frozenset[str], ...] = ()
+    policies: tuple[frozenset[str], ...] = ()
+
+    def covers(self, other: "Requirement") -> bool:
+        """Whether meeting this one always meets the other."""
+        return (
+            (self.is_authenticated or not other.is_authenticated)
+            and _implies(self.scopes, other.scopes)
+            and _implies(self.policies, other.policies)
+        )
+
+
+def _implies(mine: tuple[frozenset[str], ...], theirs: tuple[frozenset[str], ...]) -> bool:
+    return not theirs or (bool(mine) and all(any(other <= each for other in theirs) for each in mine))
+
+
+def _requirement(*directives: Sequence[Applied]) -> Requirement:
+    applied = [each for group in directives for each in _access(group)]
+
+    def sets(name: str, argument: str) -> tuple[frozenset[str], ...]:
+        merged: list[list[str]] | None = None
+        for each in applied:
+            if each.name == name:
+                merged = each.value(argument) if merged is None else conjunction(merged, each.value(argument))
+        return tuple(frozenset(each) for each in merged or ())
+
+    return Requirement(
+        any(each.name == "authenticated" for each in applied),
+        sets("requiresScopes", "scopes"),
+        sets("policy", "policies"),
+    )
+
+
+def check_required_access(supergraph: Supergraph, problems: Problems) -> None:
+    """Record fields that reveal what they require to callers who could not ask for it."""
+    for schema in supergraph.schemas:
+        for parent, field in schema.fields():
+            merged = supergraph.types.get(parent.name)
+            for applied in field.applied("requires") if merged is not None else ():
+                if merged is None or field.name not in merged.fields:
+                    continue
+                own = _requirement(*_sources(supergraph, merged, merged.fields[field.name]))
+                uses, _ = resolve(schema, parent, parse_field_set(str(applied.value("fields"))))
+                for use in uses:
+                    owner = supergraph.types[use.parent.name]
+                    needed = _requirement(*_sources(supergraph, owner, owner.fields[use.field.name]))
+                    if not own.covers(needed):
+                        at, of = f"{parent.name}.{field.name}", f"{owner.name}.{use.field.name}"
+                        message = f'"{at}" requires "{of}", and can be asked for with less than that demands'
+                        problems.error(
+                            "MISSING_TRANSITIVE_AUTH_REQUIREMENTS",
+                            message,
+                            subgraphs=[schema.name],
+                            coordinates=[at, of],
+                        )
+
+
+def _sources(supergraph: Supergraph, owner: MergedType, field: MergedField) -> Iterator[Sequence[Applied]]:
+    """Access control met on the way to a field's value: of its type, of the field, and of what it returns."""
+    yield owner.directives
+    yield field.directives
+    returned = supergraph.types.get(named(field.type))
+    if returned is not None:
+        yield returned.directives
