@@ -1,6 +1,7 @@
 """Rules of the supergraph as a whole, after merging and before any query is tried on it."""
 
 from graphql import GraphQLError, build_ast_schema, parse, validate_schema
+from graphql.validation.validate import validate_sdl
 
 from gateway.federation.composition.errors import Problems
 from gateway.federation.composition.inaccessible import check_inaccessible
@@ -25,8 +26,8 @@ def check_supergraph(supergraph: Supergraph, problems: Problems) -> None:
 def _check_schema(supergraph: Supergraph, problems: Problems) -> None:
     """Subgraphs that are valid alone may together break GraphQL's own rules, such as those of interfaces."""
     try:
-        schema = build_ast_schema(parse(print_supergraph(supergraph), no_location=True), assume_valid_sdl=True)
-        errors = validate_schema(schema)
+        document = parse(print_supergraph(supergraph), no_location=True)
+        errors = validate_sdl(document) or validate_schema(build_ast_schema(document, assume_valid_sdl=True))
     except GraphQLError as error:
         errors = [error]
     for each in errors:

@@ -25,13 +25,17 @@ def raise_to_interfaces(context: MergeContext) -> None:
         if interface.kind is not Kind.INTERFACE:
             continue
         implementers = [each for each in context.types.values() if interface.name in each.implements]
-        sources = [(each.name, _access(each.directives)) for each in implementers]
-        interface.directives += merge_applied(interface.name, sources, context)
+        everyone = [interface, *implementers]
+        interface.directives = _raised(interface.name, [(each.name, each.directives) for each in everyone], context)
         for name, field in interface.fields.items():
-            sources = [
-                (each.name, _access(each.fields[name].directives)) for each in implementers if name in each.fields
-            ]
-            field.directives += merge_applied(f"{interface.name}.{name}", sources, context)
+            sources = [(each.name, each.fields[name].directives) for each in everyone if name in each.fields]
+            field.directives = _raised(f"{interface.name}.{name}", sources, context)
+
+
+def _raised(coordinate: str, sources: Sequence[tuple[str, Sequence[Applied]]], context: MergeContext) -> list[Applied]:
+    """The first source's directives, with the access control of all."""
+    kept = [each for each in sources[0][1] if each not in _access(sources[0][1])]
+    return kept + merge_applied(coordinate, [(name, _access(applied)) for name, applied in sources], context)
 
 
 def _access(directives: Sequence[Applied]) -> list[Applied]:
