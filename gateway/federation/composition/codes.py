@@ -177,7 +177,7 @@ CODES: dict[str, Code] = {
         "Import it under one name everywhere.",
     ),
     "LIST_SIZE_APPLIED_TO_NON_LIST": Code(
-        "`@listSize` is applied to a field that is no list and names no `sizedFields`.",
+        "`@listSize` is applied to a field that is no list, or its `sizedFields` name one.",
         "Apply it to a list, or name the lists in `sizedFields`.",
     ),
     "LIST_SIZE_INVALID_ASSUMED_SIZE": Code(
@@ -185,7 +185,7 @@ CODES: dict[str, Code] = {
         "Use zero or more.",
     ),
     "LIST_SIZE_INVALID_SIZED_FIELD": Code(
-        "A `sizedFields` entry of `@listSize` is no list field of the returned type.",
+        "A `sizedFields` entry of `@listSize` is no field of the returned type.",
         "Name list fields of the type that the field returns.",
     ),
     "LIST_SIZE_INVALID_SLICING_ARGUMENT": Code(

@@ -97,6 +97,9 @@ def read_subgraph(subgraph: Subgraph, graph: str, problems: Problems) -> Subgrap
         problems.error("INVALID_GRAPHQL", f"line {line}: {error.message}", subgraphs=[subgraph.name])
         return None
     vocabulary = read_vocabulary(subgraph.name, document, problems)
+    if len(problems.errors) > before:
+        # With names that are not understood, every use of them would be reported as unknown.
+        return None
     definitions = own_definitions(subgraph.name, document, vocabulary, problems)
     check_sdl(subgraph.name, completed(definitions, vocabulary), vocabulary, problems)
     if len(problems.errors) > before:

@@ -6,16 +6,22 @@ from graphql import (
     ArgumentNode,
     ConstDirectiveNode,
     DirectiveDefinitionNode,
+    DocumentNode,
     EnumTypeDefinitionNode,
     FieldDefinitionNode,
     InputValueDefinitionNode,
+    NameNode,
+    Node,
     SchemaDefinitionNode,
     StringValueNode,
     TypeDefinitionNode,
     UnionTypeDefinitionNode,
+    Visitor,
     parse,
     print_ast,
+    visit,
 )
+from graphql.utilities import value_from_ast_untyped
 
 _MACHINERY = ("join__", "link__", "core__", "requiresScopes__", "policy__")
 # Informational in the join specification, or written by one composer and implied by another.
@@ -28,7 +34,7 @@ _SPEC_DIRECTIVES = {"tag", "inaccessible", "authenticated", "requiresScopes", "p
 def facts(sdl: str) -> dict[str, frozenset[str]]:
     """What a supergraph says, by coordinate: types, defaults, descriptions, and directives with sorted arguments."""
     found: dict[str, set[str]] = {}
-    for coordinate, fact in _facts(sdl):
+    for coordinate, fact in _facts(_with_specification_names(parse(sdl, no_location=True))):
         found.setdefault(coordinate, set()).add(fact)
     return {coordinate: frozenset(each) for coordinate, each in found.items()}
 
@@ -44,8 +50,42 @@ def differences(ours: str, theirs: str) -> list[str]:
     ]
 
 
-def _facts(sdl: str) -> Iterator[tuple[str, str]]:
-    for node in parse(sdl, no_location=True).definitions:
+class _Renaming(Visitor):
+    """Gives directives their names in the specifications that the supergraph links."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        super().__init__()
+        self._names = names
+
+    def _rename(self, node: ConstDirectiveNode | DirectiveDefinitionNode) -> Node | None:
+        name = self._names.get(node.name.value)
+        if name is None:
+            return None
+        values = {key: getattr(node, key) for key in node.keys if key != "loc"}
+        return type(node)(**{**values, "name": NameNode(value=name)})
+
+    def leave_directive(self, node: ConstDirectiveNode, *_: object) -> Node | None:
+        return self._rename(node)
+
+    def leave_directive_definition(self, node: DirectiveDefinitionNode, *_: object) -> Node | None:
+        return self._rename(node)
+
+
+def _with_specification_names(document: DocumentNode) -> DocumentNode:
+    names: dict[str, str] = {}
+    for node in document.definitions:
+        for link in (node.directives or ()) if isinstance(node, SchemaDefinitionNode) else ():
+            args = {arg.name.value: value_from_ast_untyped(arg.value) for arg in link.arguments or ()}
+            for each in args.get("import") or ():
+                if isinstance(each, dict) and args["url"].startswith("https://specs.apollo.dev/"):
+                    names[each["as"].removeprefix("@")] = each["name"].removeprefix("@")
+    renamed = visit(document, _Renaming(names))
+    assert isinstance(renamed, DocumentNode)
+    return renamed
+
+
+def _facts(document: DocumentNode) -> Iterator[tuple[str, str]]:
+    for node in document.definitions:
         if isinstance(node, SchemaDefinitionNode):
             yield from _directives("schema", [each for each in node.directives or () if each.name.value != "link"])
             for operation in node.operation_types or ():

@@ -1,7 +1,15 @@
 """The function itself: what it returns, and that it reports rather than raises."""
 
+import pytest
+
 from gateway.federation import composition
 from gateway.federation.composition import Subgraph, compose
+
+_FED2 = 'extend schema @link(url: "https://specs.apollo.dev/federation/v2.3", import: ["@key", "@shareable"])'
+
+
+def _subgraph(name: str, sdl: str) -> Subgraph:
+    return Subgraph(name, f"http://{name}", sdl)
 
 
 def test_the_package_exports_a_sorted_list_of_names() -> None:
@@ -17,7 +25,7 @@ def test_the_package_exports_a_sorted_list_of_names() -> None:
 
 
 def test_one_plain_subgraph_composes() -> None:
-    result = compose([Subgraph("users", "http://users", "type Query { me: String }")])
+    result = compose([_subgraph("users", "type Query { me: String }")])
     assert result.is_success
     assert result.errors == ()
     assert result.supergraph_sdl is not None
@@ -25,6 +33,100 @@ def test_one_plain_subgraph_composes() -> None:
 
 
 def test_the_order_of_subgraphs_does_not_matter() -> None:
-    a = Subgraph("a", "http://a", "type Query { a: Int }")
-    b = Subgraph("b", "http://b", "type Query { b: Int }")
+    a, b = _subgraph("a", "type Query { a: Int }"), _subgraph("b", "type Query { b: Int }")
     assert compose([a, b]) == compose([b, a])
+
+
+def test_no_subgraphs_is_no_supergraph() -> None:
+    result = compose([])
+    assert [error.code for error in result.errors] == ["NO_QUERIES"]
+    assert result.supergraph_sdl is None
+
+
+def test_an_sdl_that_does_not_parse_names_subgraph_and_line() -> None:
+    result = compose([_subgraph("users", "type Query {\n  me: String\n\ntype User {"), _subgraph("b", "type B {")])
+    assert [(error.code, error.subgraphs) for error in result.errors] == [
+        ("INVALID_GRAPHQL", ("b",)),
+        ("INVALID_GRAPHQL", ("users",)),
+    ]
+    assert result.errors[1].message.startswith("line 4: ")
+
+
+def test_an_sdl_that_is_no_schema_names_the_line_and_what_to_import() -> None:
+    [unknown_type] = compose([_subgraph("a", "type Query {\n  me: Nobody\n}")]).errors
+    assert (unknown_type.code, unknown_type.subgraphs) == ("INVALID_GRAPHQL", ("a",))
+    assert unknown_type.message.startswith("line 2: ")
+    [unknown_directive] = compose([_subgraph("a", f"{_FED2}\ntype Query {{ me: Int @inaccessible }}")]).errors
+    assert unknown_directive.hint == "Import @inaccessible from the federation specification, or write " + (
+        "@federation__inaccessible."
+    )
+
+
+def test_errors_of_all_subgraphs_come_together() -> None:
+    broken = f'{_FED2} type Query {{ x: Int }} type T @key(fields: "nope") {{ id: ID! }}'
+    result = compose([_subgraph("a", broken), _subgraph("b", broken), _subgraph("c", "type Query { y: Int }")])
+    assert [(error.code, error.subgraphs) for error in result.errors] == [
+        ("KEY_INVALID_FIELDS", ("a",)),
+        ("KEY_INVALID_FIELDS", ("b",)),
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "_internal"])
+def test_reserved_and_empty_names_are_refused(name: str) -> None:
+    result = compose([Subgraph(name, "http://x", "type Query { x: Int }")])
+    assert [error.code for error in result.errors] == ["INVALID_SUBGRAPH_NAME"]
+
+
+def test_a_name_used_twice_is_refused_once() -> None:
+    result = compose([_subgraph("a", "type Query { x: Int }"), _subgraph("a", "type Query { y: Int }")])
+    assert [(error.code, error.subgraphs) for error in result.errors] == [("INVALID_SUBGRAPH_NAME", ("a",))]
+
+
+def test_names_that_make_the_same_graph_are_numbered() -> None:
+    names = ["a", "A", "a_1", "1x-b"]
+    subgraphs = [_subgraph(name, f"type Query {{ q{index}: Int }}") for index, name in enumerate(names)]
+    sdl = compose(subgraphs).supergraph_sdl
+    assert sdl is not None
+    for graph, name in {"_1X_B": "1x-b", "A_1": "A", "A_2": "a", "A_1_": "a_1"}.items():
+        assert f'{graph} @join__graph(name: "{name}"' in sdl
+
+
+def test_an_error_prints_as_one_line_with_its_subgraphs() -> None:
+    [error] = compose([_subgraph("a", "type Query { x: Int @shareable }")]).errors
+    assert str(error).startswith("INVALID_GRAPHQL: [a] line 1: ")
+
+
+def test_hints_come_with_a_supergraph() -> None:
+    result = compose([_subgraph("a", '"One" type Query { x: Int }'), _subgraph("b", '"Two" type Query { y: Int }')])
+    assert result.is_success
+    assert [hint.code for hint in result.hints] == ["INCONSISTENT_DESCRIPTION"]
+
+
+def test_link_may_have_another_name() -> None:
+    sdl = (
+        'schema @lk(url: "https://specs.apollo.dev/link/v1.0", as: "lk")'
+        ' @lk(url: "https://specs.apollo.dev/federation/v2.0", import: ["@key"]) { query: Query }'
+        ' type Query { p: P } type P @key(fields: "id") { id: ID! }'
+    )
+    assert compose([_subgraph("a", sdl)]).is_success
+
+
+def test_a_specification_that_must_be_supported_and_is_not_is_refused() -> None:
+    sdl = (
+        f'{_FED2} extend schema @link(url: "https://example.com/vault/v1.0", for: SECURITY)'
+        " directive @vault on FIELD_DEFINITION type Query { p: Int @vault }"
+    )
+    assert [error.code for error in compose([_subgraph("a", sdl)]).errors] == ["UNSUPPORTED_LINKED_FEATURE"]
+
+
+def test_context_is_refused_by_name() -> None:
+    sdl = (
+        'extend schema @link(url: "https://specs.apollo.dev/federation/v2.8",'
+        ' import: ["@key", "@context", "@fromContext"])'
+        ' type Query { u: User } type User @key(fields: "id") @context(name: "user")'
+        " { id: ID! locale: String child: Child }"
+        ' type Child @key(fields: "id") { id: ID! text(in: String @fromContext(field: "$user { locale }")): String }'
+    )
+    result = compose([_subgraph("a", sdl)])
+    assert {error.code for error in result.errors} == {"UNSUPPORTED_FEATURE"}
+    assert [error.coordinates for error in result.errors] == [("User",), ("Child.text(in:)",)]

@@ -33,6 +33,9 @@ def _check_list_size(parent: TypeDef, field: Field, applied: Applied, reporter: 
     child = reporter.schema.types.get(named(field.type))
     for name in sized or ():
         target = child.fields.get(name) if child is not None else None
-        if target is None or not is_list(nullable(target.type)):
-            message = f'"{coordinate}" sizes "{name}", which is no list field of {named(field.type)}'
+        if target is None:
+            message = f'"{coordinate}" sizes "{name}", which is no field of {named(field.type)}'
             reporter.error("LIST_SIZE_INVALID_SIZED_FIELD", coordinate, message, field.line)
+        elif not is_list(nullable(target.type)):
+            message = f'"{coordinate}" sizes "{name}", which is of type {target.type} and no list'
+            reporter.error("LIST_SIZE_APPLIED_TO_NON_LIST", coordinate, message, field.line)

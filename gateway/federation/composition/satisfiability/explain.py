@@ -56,7 +56,7 @@ def _at(moves: Moves, position: Position, field_name: str, pool: Sequence[Positi
     elif field.is_external and edge is None:
         yield f'"{schema.name}" declares {coordinate} external and does not provide it here'
     elif edge is None:
-        yield f'"{schema.name}" has lost {coordinate} to an @override'
+        yield f'"{schema.name}" does not resolve {coordinate}: an @override gives it to another subgraph'
     elif edge.requires:
         missing = moves.missing(edge.requires, pool)
         if missing is not None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from gateway.federation.composition.errors import Problems
+from gateway.federation.composition.errors import Problems, name_list
 from gateway.federation.composition.merging.overrides import Overrides
 from gateway.federation.composition.model import COMPOSITE, Kind
 from gateway.federation.composition.satisfiability.explain import explain, print_query
@@ -149,6 +149,23 @@ class _Walk:
             positions = frozenset(cast for each in state.positions for cast in self._moves.cast(each, name))
             if positions:
                 yield State(name, positions, (*state.path, f"... on {name}"))
+            elif all(self._graphs.is_interface_object(each) for each in state.positions):
+                self._report_unknown_type(state, name)
+
+    def _report_unknown_type(self, state: State, name: str) -> None:
+        """Interface objects only: no subgraph that knows runtime types can be entered."""
+        if (state.type, "__typename") in self._reported:
+            return
+        self._reported.add((state.type, "__typename"))
+        query = print_query((*state.path, f"... on {name}"), is_composite=True)
+        subgraphs = sorted(self._graphs.schemas[each.graph].name for each in state.positions)
+        self._problems.error(
+            "SATISFIABILITY_ERROR",
+            f'no plan tells the runtime type of "{state.type}" in\n{query}\n'
+            f"- it is an @interfaceObject in {name_list(subgraphs)}, and no subgraph with the interface can be entered",
+            subgraphs=subgraphs,
+            coordinates=[state.type],
+        )
 
     def _report(self, state: State, field_name: str, is_composite: bool) -> None:
         coordinate = (state.type, field_name)
