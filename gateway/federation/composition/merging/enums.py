@@ -56,14 +56,16 @@ def merge_enum(merged: MergedType, usage: Usage, context: MergeContext) -> None:
         )
         if not lacking:
             merged.values[name] = value
+        elif Usage.INPUT in usage and value.has("inaccessible"):
+            # No client can give it, so it may wait in one subgraph until the others have it.
+            merged.values[name] = value
         elif usage is Usage.BOTH:
             merged.values[name] = value
-            if not value.has("inaccessible"):
-                message = (
-                    f'"{merged.name}" is both given and returned, so its values must agree: "{name}" is defined in '
-                    f"{name_list(schema.name for schema, _ in having)} and missing in {name_list(lacking)}"
-                )
-                context.problems.error("ENUM_VALUE_MISMATCH", message, subgraphs=everyone, coordinates=[coordinate])
+            message = (
+                f'"{merged.name}" is both given and returned, so its values must agree: "{name}" is defined in '
+                f"{name_list(schema.name for schema, _ in having)} and missing in {name_list(lacking)}"
+            )
+            context.problems.error("ENUM_VALUE_MISMATCH", message, subgraphs=everyone, coordinates=[coordinate])
         elif usage is Usage.INPUT:
             message = f'"{coordinate}" is left out: not all subgraphs accept it (missing in {name_list(lacking)})'
             context.problems.hint("INCONSISTENT_ENUM_VALUE_FOR_INPUT_ENUM", message, coordinates=[coordinate])

@@ -93,27 +93,30 @@ class _Search:
             message = f'"{at}" is overridden in "{earlier.by}" and in "{schema.name}"'
             self._error("OVERRIDE_SOURCE_HAS_OVERRIDE", at, message, earlier.by, schema.name)
             return
-        self.found[parent.name, field.name] = Override(schema.name, source, None if label is None else str(label))
-        self._check_source(schema, at, parent, field, source)
+        # Without a field to take over there is nothing to do in steps.
+        is_there = self._check_source(schema, at, parent, field, source)
+        self.found[parent.name, field.name] = Override(
+            schema.name, source, str(label) if label is not None and is_there else None
+        )
 
-    def _check_source(self, schema: SubgraphSchema, at: str, parent: TypeDef, field: Field, source: str) -> None:
+    def _check_source(self, schema: SubgraphSchema, at: str, parent: TypeDef, field: Field, source: str) -> bool:
+        """Whether the subgraph that loses the field has it."""
         other = self._schemas.get(source)
         if other is None:
             message = f'"{at}" is overridden from "{source}", which is no subgraph here'
             self._hint("FROM_SUBGRAPH_DOES_NOT_EXIST", at, message, schema.name)
-            return
+            return False
         other_type = other.types.get(parent.name)
         theirs = other_type.fields.get(field.name) if other_type is not None else None
         if other_type is None or theirs is None:
             message = f'"{source}" has no "{at}" any more: the @override can go'
             self._hint("OVERRIDE_DIRECTIVE_CAN_BE_REMOVED", at, message, schema.name)
-            return
+            return False
         if other_type.is_interface_object or other_type.kind is Kind.INTERFACE:
             message = f'"{at}" is overridden from "{source}", where it belongs to an interface'
             self._error("OVERRIDE_ON_INTERFACE", at, message, schema.name, source)
-        if theirs.is_external:
-            return
         for directive in ("provides", "requires"):
-            if theirs.has(directive):
+            if theirs.has(directive) and not theirs.is_external:
                 message = f'"{at}" is overridden from "{source}", where it is marked @{directive}'
                 self._error("OVERRIDE_COLLISION_WITH_ANOTHER_DIRECTIVE", at, message, schema.name, source)
+        return True

@@ -39,8 +39,12 @@ def check_sharing(
 
 
 def _is_shareable(schema: SubgraphSchema, parent: TypeDef, field: Field, context: MergeContext) -> bool:
-    """Whether others may resolve the field too: declared so, or part of a key, or the document is Federation 1."""
-    return field.has("shareable") or not schema.is_fed2 or (parent.name, field.name) in context.in_keys[schema.name]
+    """Whether others may resolve the field too: declared so, part of a key, or Federation 1 and declared by others."""
+    if field.has("shareable") or (parent.name, field.name) in context.in_keys[schema.name]:
+        return True
+    return not schema.is_fed2 and any(
+        other is not schema and field.name in definition.fields for other, definition in context.sources(parent.name)
+    )
 
 
 def _check_runtime_types(

@@ -57,12 +57,7 @@ class Graphs:
         if losing is not None:
             return losing.label is None or losing.label in self._active_labels
         winning = self._overrides.winning(schema, type_name, field_name)
-        return (
-            winning is not None
-            and winning.label is not None
-            and winning.label not in self._active_labels
-            and any(each.name == winning.source for each in self.schemas.values())
-        )
+        return winning is not None and winning.label is not None and winning.label not in self._active_labels
 
     def edge(self, position: Position, field_name: str) -> Edge | None:
         """The field at the position, if its subgraph resolves it there or provides it on this path."""
