@@ -30,21 +30,22 @@ class Override:
 class Overrides:
     """Every override by coordinate (type, field); ``source`` may be a subgraph that does not exist."""
 
-    by_field: Mapping[tuple[str, str], Override]
+    by_field: Mapping[tuple[str, str], Sequence[Override]]
 
     def losing(self, schema: SubgraphSchema, type_name: str, field_name: str) -> Override | None:
         """The override that takes the field away from this subgraph, if any."""
-        found = self.by_field.get((type_name, field_name))
-        return found if found is not None and found.source == schema.name else None
+        found = self.by_field.get((type_name, field_name), ())
+        return next((each for each in found if each.source == schema.name), None)
 
     def winning(self, schema: SubgraphSchema, type_name: str, field_name: str) -> Override | None:
         """The override by which this subgraph gets the field, if any."""
-        found = self.by_field.get((type_name, field_name))
-        return found if found is not None and found.by == schema.name else None
+        found = self.by_field.get((type_name, field_name), ())
+        return next((each for each in found if each.by == schema.name), None)
 
     def labels(self) -> list[str]:
         """The labels in use, sorted."""
-        return sorted({each.label for each in self.by_field.values() if each.label is not None})
+        found = (each for overrides in self.by_field.values() for each in overrides)
+        return sorted({each.label for each in found if each.label is not None})
 
 
 def find_overrides(schemas: Sequence[SubgraphSchema], problems: Problems) -> Overrides:
@@ -54,12 +55,13 @@ def find_overrides(schemas: Sequence[SubgraphSchema], problems: Problems) -> Ove
         for parent, field in schema.fields():
             for applied in field.applied("override"):
                 search.add(schema, parent, field, applied)
+    search.check_chains()
     return Overrides(search.found)
 
 
 class _Search:
     def __init__(self, schemas: Mapping[str, SubgraphSchema], problems: Problems) -> None:
-        self.found: dict[tuple[str, str], Override] = {}
+        self.found: dict[tuple[str, str], list[Override]] = {}
         self._schemas = schemas
         self._problems = problems
 
@@ -88,16 +90,19 @@ class _Search:
             if field.has(directive):
                 message = f'"{at}" is marked both @override and @{directive}'
                 self._error("OVERRIDE_COLLISION_WITH_ANOTHER_DIRECTIVE", at, message, schema.name)
-        earlier = self.found.get((parent.name, field.name))
-        if earlier is not None:
-            message = f'"{at}" is overridden in "{earlier.by}" and in "{schema.name}"'
-            self._error("OVERRIDE_SOURCE_HAS_OVERRIDE", at, message, earlier.by, schema.name)
-            return
         # Without a field to take over there is nothing to do in steps.
         is_there = self._check_source(schema, at, parent, field, source)
-        self.found[parent.name, field.name] = Override(
-            schema.name, source, str(label) if label is not None and is_there else None
-        )
+        override = Override(schema.name, source, str(label) if label is not None and is_there else None)
+        self.found.setdefault((parent.name, field.name), []).append(override)
+
+    def check_chains(self) -> None:
+        """A field taken from a subgraph that takes it from another would leave open who resolves it."""
+        for (type_name, field_name), overrides in self.found.items():
+            for each in overrides:
+                if any(other.by == each.source for other in overrides):
+                    at = f"{type_name}.{field_name}"
+                    message = f'"{at}" is overridden from "{each.source}", which overrides it itself'
+                    self._error("OVERRIDE_SOURCE_HAS_OVERRIDE", at, message, each.by, each.source)
 
     def _check_source(self, schema: SubgraphSchema, at: str, parent: TypeDef, field: Field, source: str) -> bool:
         """Whether the subgraph that loses the field has it."""
