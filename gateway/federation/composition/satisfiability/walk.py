@@ -143,7 +143,7 @@ class _Walk:
         return frozenset.intersection(*types) if types else self._possible[state.type]
 
     def _casts(self, merged: MergedType, state: State) -> Iterator[State]:
-        for name in sorted(self._possible[merged.name]):
+        for name in sorted(self._possible[merged.name] & self._allowed(state)):
             if name not in self._types or self._types[name].has("inaccessible"):
                 continue
             positions = frozenset(cast for each in state.positions for cast in self._moves.cast(each, name))
