@@ -16,7 +16,7 @@ from gateway.federation.composition.fieldsets import (
     FieldSetError,
     On,
     Select,
-    is_external,
+    is_external_anywhere,
     parse_field_set,
     print_field_set,
     resolve,
@@ -76,25 +76,9 @@ def _with_string_key(parent: TypeDef) -> TypeDef:
 
 
 def _without_type_external(parent: TypeDef) -> TypeDef:
-    # Reading has spread it over the fields; on a whole type it had no effect in Federation 1.
-    if not parent.has("external"):
-        return parent
-    on_type = {id(each) for each in parent.applied("external")}
-    lines = {each.line for each in parent.applied("external")}
-    fields = {
-        name: replace(
-            field,
-            directives=tuple(
-                each
-                for each in field.directives
-                if not (each.is_known and each.name == "external" and each.line in lines and field.line != each.line)
-            ),
-        )
-        for name, field in parent.fields.items()
-    }
-    return replace(
-        parent, fields=fields, directives=tuple(each for each in parent.directives if id(each) not in on_type)
-    )
+    # On a whole type it had no effect in Federation 1.
+    kept = tuple(each for each in parent.directives if not (each.is_known and each.name == "external"))
+    return replace(parent, directives=kept)
 
 
 def _without_interface_directives(parent: TypeDef) -> TypeDef:
@@ -169,7 +153,7 @@ def _only_external(schema: SubgraphSchema, parent: TypeDef, selections: FieldSet
                 kept.append(replace(each, selections=inner))
             continue
         field = parent.fields.get(each.name)
-        if field is None or is_external(schema, parent, field):
+        if field is None or is_external_anywhere(schema, parent, field):
             kept.append(each)
             continue
         child = schema.types.get(named(field.type))

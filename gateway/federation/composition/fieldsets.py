@@ -158,7 +158,7 @@ class _Resolution:
         self.uses.append(Use(parent, field, select, depth, under_external))
         child = self.schema.types.get(named(field.type))
         if child is not None and child.kind in COMPOSITE:
-            is_below = under_external or is_external(self.schema, parent, field)
+            is_below = under_external or is_external_anywhere(self.schema, parent, field)
             self.visit(child, select.selections, depth + 1, under_external=is_below)
         elif select.selections:
             self.wrong.append(f'field "{parent.name}.{field.name}" is a leaf and takes no sub-selection')
@@ -174,8 +174,8 @@ def _can_overlap(schema: SubgraphSchema, left: TypeDef, right: TypeDef) -> bool:
     )
 
 
-def is_external(schema: SubgraphSchema, parent: TypeDef, field: Field) -> bool:
-    """Whether a field is external, or is an interface's and external in an implementer."""
+def is_external_anywhere(schema: SubgraphSchema, parent: TypeDef, field: Field) -> bool:
+    """Whether a field is external, or an interface's and external in an implementer."""
     if field.is_external:
         return True
     return parent.kind is Kind.INTERFACE and any(

@@ -67,7 +67,7 @@ _KINDS: dict[type[DefinitionNode], Kind] = {
 }
 
 _ROOTS = {"query": "Query", "mutation": "Mutation", "subscription": "Subscription"}
-# Written on a type, these hold for the fields of that definition or extension, not for the type.
+# Written on a type, in Federation 2, these hold for the fields of that definition or extension, not for the type.
 _SPREAD_OVER_FIELDS = ("shareable", "external")
 
 
@@ -187,11 +187,12 @@ class _Reader:
         fields: dict[str, Field] = {}
         inputs: dict[str, InputValue] = {}
         values: dict[str, EnumValue] = {}
+        is_fed2 = self._vocabulary.version >= (2, 0)
         interfaces: list[str] = []
         members: list[str] = []
         for node in nodes:
             own = [self._applied(each) for each in node.directives or ()]
-            spread = [each for each in own if each.is_known and each.name in _SPREAD_OVER_FIELDS]
+            spread = [each for each in own if is_fed2 and each.is_known and each.name in _SPREAD_OVER_FIELDS]
             for part in getattr(node, "fields", None) or ():
                 if isinstance(part, FieldDefinitionNode):
                     fields[part.name.value] = self._field(part, spread)

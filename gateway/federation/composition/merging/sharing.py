@@ -42,7 +42,10 @@ def _is_shareable(schema: SubgraphSchema, parent: TypeDef, field: Field, context
     """Whether others may resolve the field too: declared so, part of a key, or Federation 1 and declared by others."""
     if field.has("shareable") or (parent.name, field.name) in context.in_keys[schema.name]:
         return True
-    return not schema.is_fed2 and any(
+    # A subscription is one stream from one subgraph, and never was shared.
+    if schema.is_fed2 or parent.name == "Subscription":
+        return False
+    return any(
         other is not schema and field.name in definition.fields for other, definition in context.sources(parent.name)
     )
 

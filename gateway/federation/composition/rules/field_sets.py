@@ -2,7 +2,7 @@
 
 from graphql import StringValueNode
 
-from gateway.federation.composition.fieldsets import FieldSet, FieldSetError, Use, is_external, parse_field_set, resolve
+from gateway.federation.composition.fieldsets import FieldSet, FieldSetError, Use, parse_field_set, resolve
 from gateway.federation.composition.model import COMPOSITE, Applied, Field, Kind, TypeDef
 from gateway.federation.composition.rules.reporter import Reporter, at
 from gateway.federation.composition.typerefs import named
@@ -71,7 +71,7 @@ def _check_provides(parent: TypeDef, field: Field, applied: Applied, reporter: R
 def _check_external(prefix: str, coordinate: str, applied: Applied, uses: list[Use], reporter: Reporter) -> None:
     """Only what another subgraph resolves can be required or provided: leaves, or fields above them, are external."""
     for use in uses:
-        if use.select.selections or use.under_external or is_external(reporter.schema, use.parent, use.field):
+        if use.select.selections or use.under_external or use.field.is_external:
             continue
         name = at(use.parent, use.field)
         message = f'@{prefix.lower()} on "{coordinate}" names "{name}", which is not external'
