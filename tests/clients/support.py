@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+from starlette.responses import JSONResponse, Response
 
 from clients.call import Answer, Call, Caller, ProtocolName
 from clients.clock import Clock
@@ -19,7 +20,7 @@ from clients.stores.memory import MemoryStore
 from clients.transports import HttpxWire, PyreqwestWire, Wire
 from clients.upstream import Upstream
 from tests.testkit.clock import ManualClock
-from tests.testkit.upstream import ScriptedUpstream
+from tests.testkit.upstream import Behaviour, Exchange, ScriptedUpstream
 
 WIRES: dict[str, Callable[[], Wire]] = {"pyreqwest": PyreqwestWire, "httpx": HttpxWire}
 ROWS = [{"id": str(n), "name": f"Customer {n}", "tier": "gold"} for n in range(1, 301)]
@@ -92,6 +93,20 @@ def ask(*ids: int | str, declared: Operation = MANY, caller: Caller = CALLER) ->
 
 def ask_one(number: int | str = 1, *, declared: Operation = ONE, caller: Caller = CALLER) -> Call:
     return Call(declared, {"id": str(number)}, caller)
+
+
+def says(body: Any, *, http_status: int = 200) -> Behaviour:
+    """Exactly this JSON."""
+
+    async def behave(_: Exchange) -> Response:
+        return JSONResponse(body, http_status)
+
+    return behave
+
+
+def partial(rows: Any, *items: dict[str, Any], field: str = "customers") -> Behaviour:
+    """A GraphQL answer with rows and errors."""
+    return says({"data": {field: rows}, "errors": list(items)})
 
 
 class Recorder:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from clients.call import Answer, Call, Caller, Problem, ProtocolName, ServedBy
 from clients.errors import (
@@ -39,6 +39,7 @@ from tests.clients.support import (
     ask_one,
     customer,
     rig,
+    says,
 )
 from tests.testkit.upstream import (
     Behaviour,
@@ -63,13 +64,6 @@ def exchange(made: Rig, protocol: ProtocolName) -> Exchange:
     """One attempt over one protocol, with no stage around it."""
     kind = GraphQLExchange if protocol is GRAPHQL else RestExchange
     return kind(made.service, made.wire, made.clock)
-
-
-def says(body: Any, *, http_status: int = 200, headers: dict[str, str] | None = None) -> Behaviour:
-    async def behave(_: ScriptedExchange) -> Response:
-        return JSONResponse(body, http_status, headers=headers)
-
-    return behave
 
 
 def scripted(made: Rig, protocol: ProtocolName, behaviour: Behaviour) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -31,6 +30,7 @@ from tests.clients.support import (
     ask,
     ask_one,
     customer,
+    partial,
     rig,
 )
 from tests.testkit.upstream import Behaviour, Exchange, errors, hang, malformed, status
@@ -199,17 +199,10 @@ async def test_mutations_are_neither_kept_nor_served() -> None:
         await error_of(made, ask_one(declared=TOUCH))
 
 
-def partial(rows: list[Any], *items: dict[str, Any], field: str = "customers") -> Behaviour:
-    async def behave(_: Exchange) -> Response:
-        return JSONResponse({"data": {field: rows}, "errors": list(items)})
-
-    return behave
-
-
 async def test_partial_answers_are_given_and_never_kept() -> None:
     row = {"id": "1", "name": "Customer 1"}
     async with rig(cache=KEEP) as made:
-        made.script.graphql.behave(partial(row, {"message": "no tier"}, field="customer"))  # type: ignore[arg-type]
+        made.script.graphql.behave(partial(row, {"message": "no tier"}, field="customer"))
         assert (await made.execute(ask_one(declared=GRAPHQL_ONLY))).problems
         made.script.graphql.behave(partial([row], {"message": "all in doubt"}))
         assert (await made.execute(ask(1))).problems
