@@ -83,5 +83,11 @@ class RowLoader(DataLoader[Any, Loaded]):
 
     def _dispatch(self) -> None:
         queue, self._queue = self._queue, []
-        for chunk in get_chunks(queue, self._batch.max_size):
+        awaited = []
+        for load in queue:
+            if load.future.cancelled():  # its request has ended, and the scope takes no more work
+                self.clear(load.key)
+            else:
+                awaited.append(load)
+        for chunk in get_chunks(awaited, self._batch.max_size):
             self._scope.spawn(dispatch_queue_batch(self, chunk))
