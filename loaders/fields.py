@@ -9,8 +9,9 @@ from graphql import ListTypeNode, NamedTypeNode, NonNullTypeNode, TypeNode
 from strawberry.utils.str_converters import to_snake_case
 
 from clients.call import Call, Problem, Served
+from clients.errors import UpstreamError
 from clients.operation import Operation, OperationError, operation
-from loaders.rows import RowMapping, row_mapping
+from loaders.rows import RowMapping, made_or_error, row_mapping
 from loaders.scope import LoaderScope
 
 OPERATION = "breakwater.operation"
@@ -23,6 +24,7 @@ _SCALARS: dict[str, Any] = {"ID": strawberry.ID, "String": str, "Int": int, "Flo
 
 def upstream_field(
     kind: type,
+    /,
     *,
     service: str,
     name: str,
@@ -66,12 +68,23 @@ def upstream_field(
         answer = await scope.upstream(service).execute(Call(declared, variables, scope.caller))
         if answer.served.degraded or answer.problems:
             note(scope, service, info.path.as_list(), answer.served, answer.problems)
+        if answer.value is None:
+            return None
         if not many:
-            return None if answer.value is None else rows.make(answer.value)
-        return None if answer.value is None else [None if v is None else rows.make(v) for v in answer.value]
+            return _raised(made_or_error(declared, rows.make, answer.value))
+        return [
+            None if row is None else made_or_error(declared, rows.make, row, index)
+            for index, row in enumerate(answer.value)
+        ]
 
     returns: Any = list[kind] | None if many else kind | None  # type: ignore[valid-type]
     return declared_field(declared, resolve, taken, returns, field or {})
+
+
+def _raised(value: Any) -> Any:
+    if isinstance(value, UpstreamError):
+        raise value
+    return value
 
 
 def declared_field(

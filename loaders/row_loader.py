@@ -10,6 +10,7 @@ from aiodataloader import DataLoader, Loader, dispatch_queue_batch, get_chunks
 from clients.call import Call, Problem, Served
 from clients.errors import UpstreamError
 from clients.operation import Operation
+from loaders.rows import made_or_error
 from loaders.scope import LoaderScope
 
 
@@ -59,16 +60,16 @@ class RowLoader(DataLoader[Any, Loaded]):
         for problem in answer.problems:
             problems.setdefault(problem.index, []).append(problem)
         shared = tuple(problems.get(None, ()))
-        return [
-            value
-            if isinstance(value, UpstreamError)
-            else Loaded(
-                None if value is None else self._make(value),
-                answer.served_row(index),
-                (*shared, *problems.get(index, ())),
-            )
-            for index, value in enumerate(answer.value)
-        ]
+
+        def loaded(index: int) -> Loaded | UpstreamError:
+            row = answer.value[index]
+            if row is not None and not isinstance(row, UpstreamError):
+                row = made_or_error(self._operation, self._make, row, keys[index])
+            if isinstance(row, UpstreamError):
+                return row
+            return Loaded(row, answer.served_row(index), (*shared, *problems.get(index, ())))
+
+        return [loaded(index) for index in range(len(keys))]
 
     def do_resolve_reject(self, key: Any, future: "asyncio.Future[Loaded]") -> None:
         """Queue a load, and see to it that the queue is dispatched; aiodataloader's own tasks have no owner."""

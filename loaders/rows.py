@@ -15,6 +15,9 @@ from strawberry.types.base import has_object_definition
 from strawberry.types.private import is_private
 from strawberry.utils.str_converters import to_camel_case
 
+from clients.errors import MalformedResponse
+from clients.operation import Operation
+
 Make = Callable[[Any], Any]
 
 
@@ -33,18 +36,24 @@ class RowMapping:
     required: frozenset[str]
 
 
-def row_mapping(kind: type) -> RowMapping:
+def row_mapping(kind: type, *, within: tuple[type, ...] = ()) -> RowMapping:
     """Derive the row of a Strawberry type from its annotations; scalars such as `float | None` are rows by themselves.
 
     Fields with a resolver are not part of the row. JSON names are the GraphQL names (camelCase, unless named). An ID
     may come as a string or a number. A field that may be null, or has a default, may be missing.
 
+    Args:
+        kind: the type.
+        within: the types it is nested in.
+
     Raises:
         TypeError: an annotation that no row can have.
     """
     if not has_object_definition(kind):
-        row, convert = _travels(kind)
+        row, convert = _travels(kind, within)
         return RowMapping(row, convert or (lambda value: value), frozenset())
+    if kind in within:
+        raise TypeError(f"{kind.__name__} contains itself, and a row has an end; load one of them by its key")
     hints = typing.get_type_hints(kind, include_extras=True)
     columns: list[Any] = []
     converters: dict[str, Make] = {}
@@ -55,7 +64,7 @@ def row_mapping(kind: type) -> RowMapping:
         annotation = hints[field.name]
         if is_private(annotation):
             annotation = typing.get_args(annotation)[0]
-        travels, convert = _travels(annotation)
+        travels, convert = _travels(annotation, (*within, kind))
         if convert is not None:
             converters[field.name] = convert
         json_name = getattr(field, "graphql_name", None) or to_camel_case(field.name)
@@ -71,6 +80,17 @@ def row_mapping(kind: type) -> RowMapping:
         columns.append((field.name, travels, msgspec.field(**options)))
     row = msgspec.defstruct(f"{kind.__name__}Row", columns, kw_only=True, frozen=True, gc=False)
     return RowMapping(row, _maker(kind, [name for name, *_ in columns], converters), frozenset(required))
+
+
+def made_or_error(declared: Operation, make: Make, row: Any, which: object = "") -> Any:
+    """What `make` makes of a row, or the error of that row alone: an enum, say, may have a member we do not know."""
+    try:
+        return make(row)
+    except (ValueError, TypeError) as error:
+        row_text = f"row {which}".rstrip()
+        wrong = MalformedResponse(declared.service, f"{declared.name}: the {row_text} is out of shape: {error}")
+        wrong.__cause__ = error
+        return wrong
 
 
 def _maker(kind: type, names: list[str], converters: dict[str, Make]) -> Make:
@@ -92,28 +112,28 @@ def _maker(kind: type, names: list[str], converters: dict[str, Make]) -> Make:
     return make
 
 
-def _travels(annotation: Any) -> tuple[Any, Make | None]:
+def _travels(annotation: Any, within: tuple[type, ...]) -> tuple[Any, Make | None]:
     """The type a value has on the wire, and what makes the Python value of it (None: it is one already)."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in {typing.Union, types.UnionType}:
         rest = [a for a in arguments if a is not types.NoneType]
         if len(rest) != 1:
             raise TypeError(f"{annotation}: a row's field has one type; declare unions with an operation of their own")
-        travels, convert = _travels(rest[0])
+        travels, convert = _travels(rest[0], within)
         return travels | None, convert
     if origin is list:
-        travels, convert = _travels(arguments[0])
+        travels, convert = _travels(arguments[0], within)
         return types.GenericAlias(list, (travels,)), convert and _each(convert)
     if origin is typing.Annotated:
-        return _travels(arguments[0])
-    return _travels_alone(annotation)
+        return _travels(arguments[0], within)
+    return _travels_alone(annotation, within)
 
 
-def _travels_alone(annotation: Any) -> tuple[Any, Make | None]:
+def _travels_alone(annotation: Any, within: tuple[type, ...]) -> tuple[Any, Make | None]:
     if annotation is strawberry.ID:
         return str | int, str
     if isinstance(annotation, type) and has_object_definition(annotation):
-        nested = row_mapping(annotation)
+        nested = row_mapping(annotation, within=within)
         return nested.row, nested.make
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return str | int, partial(_member, annotation)
