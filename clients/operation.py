@@ -202,6 +202,11 @@ class RestRoute:
         return frozenset(self.template.variable_names)
 
     @property
+    def path_variables(self) -> frozenset[str]:
+        """The variables without which there is no path."""
+        return frozenset(URITemplate(_END_OF_PATH.split(self.template.uri, maxsplit=1)[0]).variable_names)
+
+    @property
     def has_body(self) -> bool:
         """Whether variables outside the template travel in a JSON body."""
         return self.method in _BODY_METHODS
@@ -267,6 +272,13 @@ class Operation:
         """Every variable a call may give."""
         names = frozenset(self.graphql.variables) if self.graphql else frozenset()
         return names | (self.rest.variables if self.rest else frozenset())
+
+    @property
+    def required(self) -> frozenset[str]:
+        """The variables that every call must give."""
+        document = self.graphql
+        names = frozenset(v for v in document.variables if document.is_required(v)) if document else frozenset()
+        return names | (self.rest.path_variables if self.rest else frozenset())
 
 
 def operation(

@@ -16,6 +16,7 @@ from loaders.scope import LoaderScope
 
 def batched(
     kind: type,
+    /,
     *,
     service: str,
     key: str | Sequence[str],
@@ -48,7 +49,26 @@ def batched(
     rows = row_mapping(kind)
     declared = operation(service, name, row=rows.row, key=key, graphql=graphql, rest=rest, **options)
     check_selection(declared, rows)
+    _check_key(declared, kind, rows)
     return Batched(declared, kind, rows, window_s)
+
+
+def _check_key(declared: Operation, kind: type, rows: RowMapping) -> None:
+    """Refuse a key that rows do not have, and an operation that wants more than keys, for keys are all it gets."""
+    batch, where = declared.batch, f"operation {declared.service}.{declared.name}"
+    if batch is None:
+        return
+    has = getattr(rows.row, "__struct_fields__", ())
+    unknown = [name for name in batch.key if name not in has]
+    if unknown:
+        there = ", ".join(has) or "none"
+        raise OperationError(f"{where}: key: {kind.__name__} has no attribute {', '.join(unknown)} (it has: {there})")
+    more = declared.required - {batch.variable}
+    if more:
+        raise OperationError(
+            f"{where}: rows are asked for by key only: {', '.join(sorted(more))} is required too; "
+            "give it a default, or declare an upstream_field"
+        )
 
 
 class Batched:
