@@ -40,8 +40,8 @@ class Report(msgspec.Struct, frozen=True):
                 "",
                 f"What `auditServer` of graphql-http {self.version} says of the gateway in development mode, over a "
                 f"socket: {passed} of {len(self.audits)} ok.",
-                "The audits `28B9`, `2EA1`, `6A70` and `D6D5` ask for `__type`: they fail where introspection is off, as in "
-                "production.",
+                "The audits `28B9`, `2EA1`, `6A70` and `D6D5` ask for `__type`: they fail where introspection is "
+                "off, as in production.",
                 "",
                 "Made by `BREAKWATER_REPORTS=docs .venv/bin/pytest tests/conformance`, which fails when this page is "
                 "out of date.",
