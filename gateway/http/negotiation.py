@@ -40,7 +40,9 @@ _HTML = "text/html"
 # Longer headers are negotiated each time: a cached one would keep what a client sent.
 _LONGEST_CACHED_HEADER = 512
 _PARAMETER = re.compile(r';\s*([^\s=;,"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)')
-_RANGE = re.compile(r'((?:[^,"]|"(?:[^"\\]|\\.)*")+)')
+# An open quote reaches to the end. Were it not allowed to, each quote after it would be tried as an opening one, up to
+# the end, and a header of many would take quadratic time.
+_RANGE = re.compile(r'((?:[^,"]|"(?:[^"\\]|\\.|\\\Z)*(?:"|\Z))+)')
 _QVALUE = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\Z")
 
 
