@@ -81,7 +81,7 @@ def create_app(
     graphiql = GraphiQL() if shown else None
     endpoint = GraphQLEndpoint(
         serving.handle,
-        on_error=log.failed,
+        on_error=log.masked,
         graphiql=graphiql,
         max_body_bytes=config.server.max_body_bytes,
         request_id=identity.request_id,

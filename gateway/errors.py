@@ -19,7 +19,20 @@ EXECUTION_CODES = (
 )
 """Code, category and meaning of the errors that are neither an upstream's nor the request's."""
 
+_PLAN_CATEGORIES = {
+    "GRAPHQL_PARSE_FAILED": "validation",
+    "GRAPHQL_VALIDATION_FAILED": "validation",
+    "BAD_USER_INPUT": "validation",
+    "PLANNING_FAILED": "validation",
+    "PLAN_LIMIT_EXCEEDED": "validation",
+    "INTERNAL_SERVER_ERROR": "internal",
+}
+
 _NULL_IN_NON_NULL = "Cannot return null for non-nullable field"  # graphql-core raises a plain TypeError for it
+
+
+OnMasked = Callable[[Exception, str], None]
+"""Gets the cause of an error that was masked, and the request id that the client was told."""
 
 
 class ErrorFormatter:
@@ -31,10 +44,10 @@ class ErrorFormatter:
     Args:
         request_id: of the request that is answered.
         at: when it is answered.
-        on_masked: gets the cause of each masked error.
+        on_masked: gets the cause of each masked error, and the request's id.
     """
 
-    def __init__(self, request_id: str, at: datetime, on_masked: Callable[[Exception], None]) -> None:
+    def __init__(self, request_id: str, at: datetime, on_masked: OnMasked) -> None:
         self._request_id = request_id
         self._at = at
         self._on_masked = on_masked
@@ -50,7 +63,7 @@ class ErrorFormatter:
             more = {k: v for k, v in (error.extensions or {}).items() if k not in {"code", "category"}}
             code, category = self._kind(error)
             return self._entry(error, error.message, code, category, **more)
-        self._on_masked(cause)
+        self._on_masked(cause, self._request_id)
         return self._entry(error, INTERNAL_MESSAGE, "INTERNAL_SERVER_ERROR", "internal")
 
     def upstream_problem(self, service: str, path: list[str | int], message: str, code: str | None) -> dict[str, Any]:
@@ -64,6 +77,26 @@ class ErrorFormatter:
             path=path,
             service=service,
             upstreamCode=code,
+        )
+
+    def planned(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """An entry of the federation engine in the shape that every answer of the gateway has."""
+        extensions = dict(entry.get("extensions") or {})
+        code = str(extensions.pop("code", "INTERNAL_SERVER_ERROR"))
+        category = str(extensions.pop("category", _category(code)))
+        service = extensions.pop("service", extensions.pop("serviceName", None))
+        for ours in ("requestId", "timestamp", "message", "path", "locations", "at"):
+            extensions.pop(ours, None)
+        return error_entry(
+            str(entry["message"]),
+            code=code,
+            category=category,
+            request_id=self._request_id,
+            at=self._at,
+            path=entry.get("path"),
+            locations=entry.get("locations"),
+            service=service,
+            **extensions,
         )
 
     def _upstream(self, error: GraphQLError, cause: UpstreamError) -> dict[str, Any]:
@@ -97,3 +130,7 @@ class ErrorFormatter:
         """Code and category: what the resolver gave, else what graphql-core's own errors mean."""
         given = error.extensions or {}
         return str(given.get("code", "BAD_USER_INPUT")), str(given.get("category", "validation"))
+
+
+def _category(code: str) -> str:
+    return _PLAN_CATEGORIES.get(code, "external_service")

@@ -77,9 +77,7 @@ class OperationPipeline:
 
     def _answer(self, result: ExecutionResult, context: RequestContext) -> Answer:
         errors = result.errors or []
-        formatter = ErrorFormatter(
-            context.caller.request_id, self._runtime.clock.wall(), self._log.masked(context.caller.request_id)
-        )
+        formatter = ErrorFormatter(context.caller.request_id, self._runtime.clock.wall(), self._log.masked)
         entries = [formatter.entry(error) for error in errors]
         entries += [
             formatter.upstream_problem(service, path, problem.message, problem.code)

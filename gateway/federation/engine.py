@@ -109,6 +109,20 @@ class FederationEngine:
             return {"errors": [_entry(error, invalid.code) for error in invalid.errors]}
         except PlanningError as error:
             return {"errors": [{"message": str(error), "extensions": {"code": error.code}}]}
+        return await self.run(plan, variables, context)
+
+    def plan_parsed(self, document: DocumentNode, operation_name: str | None, labels: frozenset[str]) -> Plan:
+        """The plan of a document that is known to be valid; for callers that keep documents and plans themselves.
+
+        Raises:
+            PlanningError: it has no plan.
+        """
+        return self._planner.plan(document, operation_name, labels & self.model.override_labels)
+
+    async def run(
+        self, plan: Plan, variables: Mapping[str, Any] | None = None, context: object = None
+    ) -> dict[str, Any]:
+        """Run a plan of this engine; otherwise as `execute`."""
         definitions = plan.operation.node.variable_definitions or ()
         coerced = get_variable_values(self.api_schema, definitions, dict(variables or {}))
         if isinstance(coerced, list):

@@ -80,10 +80,14 @@ class FetchFailed(FederationError):
         service: the name of the subgraph.
         message: what happened, fit for a client's eyes.
         code: ``extensions.code`` of the error entry.
+        retry_after_s: when to try again, if that is known.
     """
 
-    def __init__(self, service: str, message: str, code: str = "SUBREQUEST_HTTP_ERROR") -> None:
+    def __init__(
+        self, service: str, message: str, code: str = "SUBREQUEST_HTTP_ERROR", retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message)
         self.service = service
         self.message = message
         self.code = code
+        self.retry_after_s = retry_after_s

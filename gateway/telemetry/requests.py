@@ -1,7 +1,6 @@
 """One line a request, with what matters."""
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -35,14 +34,6 @@ class RequestLog:
         }
         self._log.info("request", **{name: value for name, value in line.items() if value})
 
-    def masked(self, request_id: str) -> Callable[[Exception], None]:
-        """What to call with the cause of an error that the client is not shown."""
-
-        def log(error: Exception) -> None:
-            self._log.error("masked error", request_id=request_id, exc_info=error)
-
-        return log
-
-    def failed(self, error: Exception, request_id: str) -> None:
-        """A request met an exception outside of execution."""
-        self.masked(request_id)(error)
+    def masked(self, error: Exception, request_id: str) -> None:
+        """The cause of an error that the client is not shown."""
+        self._log.error("masked error", request_id=request_id, exc_info=error)

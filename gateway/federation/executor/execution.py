@@ -192,7 +192,7 @@ class _Run:
             variables={**representations, **used},
             kind="mutation" if request.mutation else "query",
             path=tuple(segment for segment in places if isinstance(segment, str)),
-            entities=request.kind is RequestKind.ENTITIES,
+            entities=tuple((each.response_key, each.variable) for each in request.entities),
             context=self._context,
         )
         try:

@@ -16,7 +16,7 @@ class SubgraphRequest:
         variables: coerced, defaults applied; representations included.
         kind: a mutation must not be sent again.
         path: keys of the response where the answer belongs; empty at the root. Lists are not mentioned.
-        entities: whether it asks for entities by representation.
+        entities: for entities by representation, each ``_entities`` field's response key and variable.
         context: what the caller of the engine passed, untouched.
     """
 
@@ -26,7 +26,7 @@ class SubgraphRequest:
     variables: Mapping[str, Any]
     kind: Literal["query", "mutation"]
     path: tuple[str, ...]
-    entities: bool
+    entities: tuple[tuple[str, str], ...]
     context: object = None
 
 

@@ -34,7 +34,8 @@ class Reporter:
 
     def failed(self, failure: FetchFailed, path: Sequence[str | int]) -> None:
         """A request failed as a whole."""
-        self.add(failure.message, path, failure.service, {"code": failure.code})
+        wait = {} if failure.retry_after_s is None else {"retryAfter": failure.retry_after_s}
+        self.add(failure.message, path, failure.service, {"code": failure.code, **wait})
 
     def malformed(self, subgraph: str, problem: str, path: Sequence[str | int]) -> None:
         """Part of an answer cannot be used."""

@@ -1,0 +1,100 @@
+"""The Strawberry schema of this process as one more subgraph; its fetches stay in the process."""
+
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any
+
+import strawberry
+from graphql import execute
+
+from clients.call import Caller, Problem, Served
+from clients.clock import Clock
+from clients.upstream import Upstream
+from gateway.errors import ErrorFormatter, OnMasked
+from gateway.federation.errors import FetchFailed
+from gateway.federation.executor import SubgraphRequest, SubgraphResponse
+from gateway.http.documents import DocumentCache
+from gateway.http.errors import RequestError
+from schema.build import core_schema
+from schema.context import GatewayContext, GatewayState
+
+
+class LocalSubgraph:
+    """Answers plans' requests from the Strawberry schema, with the request's own context and loaders.
+
+    Args:
+        schema: built for federation.
+        on_masked: gets the cause of each masked error, and the request's id.
+        clock: for the time in errors.
+    """
+
+    def __init__(self, schema: strawberry.Schema, on_masked: OnMasked, clock: Clock) -> None:
+        self._schema = schema
+        self._on_masked = on_masked
+        self._clock = clock
+        self._documents = DocumentCache(core_schema(schema), introspection=True, max_tokens=100_000)
+
+    async def fetch(self, request: SubgraphRequest) -> SubgraphResponse:
+        """Execute one request.
+
+        Raises:
+            FetchFailed: the document does not fit the schema, which the supergraph was not made of then.
+        """
+        context: GatewayContext = request.context  # type: ignore[assignment]  # handed through the engine untouched
+        try:
+            document = self._documents.get(request.document)
+        except RequestError as error:
+            raise FetchFailed(request.subgraph, f"The local schema refuses a planned request: {error}") from error
+        result = execute(
+            core_schema(self._schema),
+            document.ast,
+            context_value=_FetchContext(context, request),
+            variable_values=dict(request.variables),
+            executor_class=self._schema.execution_context_class,
+        )
+        if isinstance(result, Awaitable):
+            result = await result
+        formatter = ErrorFormatter(context.caller.request_id, self._clock.wall(), self._on_masked)
+        return SubgraphResponse(result.data, [formatter.entry(error) for error in result.errors or ()])
+
+
+class _FetchContext:
+    """The request's context, seen from inside one fetch: paths are those of the response, not of the fetch."""
+
+    def __init__(self, context: GatewayContext, request: SubgraphRequest) -> None:
+        self._context = context
+        self._prefix = request.path
+        self._inside = 2 if request.entities else 0  # an entity's path begins with the response key and an index
+
+    @property
+    def caller(self) -> Caller:
+        """The request's."""
+        return self._context.caller
+
+    @property
+    def state(self) -> GatewayState:
+        """The gateway's."""
+        return self._context.state
+
+    @property
+    def loaders(self) -> dict[Any, Any]:
+        """The request's: fetches of one request share them."""
+        return self._context.loaders
+
+    def upstream(self, service: str) -> Upstream:
+        """The service of that name."""
+        return self._context.upstream(service)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run work that ends with the request at the latest."""
+        self._context.spawn(work)
+
+    def note_served(self, service: str, path: Sequence[str | int], served: Served) -> None:
+        """Remember a degraded value."""
+        self._context.note_served(service, self._outside(path), served)
+
+    def note_problem(self, service: str, path: Sequence[str | int], problem: Problem) -> None:
+        """Remember an upstream's error."""
+        self._context.note_problem(service, self._outside(path), problem)
+
+    def _outside(self, path: Sequence[str | int]) -> list[str | int]:
+        return [*self._prefix, *path[self._inside :]]
