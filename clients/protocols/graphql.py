@@ -1,5 +1,6 @@
 """An operation over GraphQL: its document as it stands, and the rows out of `data`."""
 
+import enum
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -83,7 +84,7 @@ class GraphQLExchange(Exchange):
         variables = compiled.document.variables
         body = (
             compiled.prefix
-            + self._encode({name: value for name, value in call.variables.items() if name in variables})
+            + self._encode({name: _named(value) for name, value in call.variables.items() if name in variables})
             + b"}"
         )
         url = self._service.graphql or ""
@@ -179,6 +180,13 @@ class GraphQLExchange(Exchange):
         )
         self._compiled[operation] = compiled
         return compiled
+
+
+def _named(value: Any) -> Any:
+    """A variable's value with enum members by their names, as GraphQL knows them; msgspec would send their values."""
+    if isinstance(value, enum.Enum):
+        return value.name
+    return [_named(item) for item in value] if isinstance(value, list) else value
 
 
 def _said(request: Request, message: str, code: str | None) -> str:

@@ -1,5 +1,6 @@
 """GraphQL and REST, each over both wires and a real socket: requests, rows, and what every answer means."""
 
+import enum
 import json
 from datetime import timedelta
 from typing import Any
@@ -106,6 +107,22 @@ async def test_graphql_sends_the_document_as_it_stands_with_its_own_variables_on
         assert call.headers["content-type"] == "application/json"
         assert call.headers["accept"].startswith("application/graphql-response+json")
         assert call.headers["x-api-key"] == "secret"
+
+
+class Tier(enum.Enum):
+    GOLD = "au"
+
+
+async def test_enum_members_travel_by_name_over_graphql_and_by_value_over_rest() -> None:
+    text = "query ($tier: Tier, $tiers: [Tier!]) { customers(tier: $tier, tiers: $tiers) { id name } }"
+    by_tier = operation("crm", "byTier", row=Customer, many=True, graphql=text, rest="GET /customers{?tier,tiers}")
+    call = Call(by_tier, {"tier": Tier.GOLD, "tiers": [Tier.GOLD]}, CALLER)
+    async with rig() as made:
+        scripted(made, GRAPHQL, says({"data": {"customers": []}}))
+        await attempt(made, GRAPHQL, call)
+        await attempt(made, REST, call)
+        assert made.script.graphql.calls[0].variables == {"tier": "GOLD", "tiers": ["GOLD"]}
+        assert made.script.rest.calls[0].query_string == "tier=au&tiers=au"
 
 
 async def test_a_document_without_a_name_is_sent_without_one() -> None:
