@@ -83,6 +83,8 @@ def from_body(body: bytes, limits: ParamLimits | None = None) -> GraphQLParams:
     if not body.strip():
         raise MalformedRequest('The body is empty: it must be a JSON object with a GraphQL document in "query".')
     try:
+        if not body.isascii():
+            body.decode()  # msgspec checks only the strings that it keeps
         decoded = _body_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _refuse_body(body, error)
@@ -125,11 +127,11 @@ def _map(name: str, text: bytes, limits: ParamLimits) -> Mapping[str, Any]:
     try:
         value = _map_decoder.decode(text)
     except msgspec.ValidationError as error:
+        if text.lstrip().startswith(b"{"):  # an object, but with a number that no float can hold
+            raise MalformedRequest(f'The parameter "{name}" cannot be read: {error}.') from error
         raise MalformedRequest(f'The parameter "{name}" must be a JSON object.') from error
     except msgspec.DecodeError as error:
         raise MalformedRequest(f'The parameter "{name}" is not JSON: {error}.') from error
-    except UnicodeDecodeError as error:
-        raise MalformedRequest(f'The parameter "{name}" is not UTF-8.') from error
     except RecursionError as error:
         raise LimitExceeded(_too_deep(name, limits)) from error
     # As many brackets as levels are needed, so most maps need no walk.
@@ -161,7 +163,7 @@ def _refuse_body(body: bytes, error: Exception) -> NoReturn:
     if isinstance(error, msgspec.ValidationError):
         try:
             value = _json_decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (msgspec.DecodeError, RecursionError):
             value = None
         if isinstance(value, list):
             raise MalformedRequest("The body must be one JSON object; batches are not accepted.") from error
