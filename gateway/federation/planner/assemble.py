@@ -16,6 +16,7 @@ from gateway.federation.planner.render import (
     internal_keys,
     renames,
     render,
+    unordered,
     variables_of,
 )
 from gateway.federation.planner.trie import Scope
@@ -125,7 +126,7 @@ class _Writer:
             lines = render(fetch.draft)
             inputs = self._inputs(fetch.inputs, fetch.scope, fetch.type)
             group = groups.setdefault(
-                (fetch.type, lines, fetch.inputs), _EntityGroup(fetch.type, lines, renames(fetch.draft), [])
+                (fetch.type, unordered(lines), fetch.inputs), _EntityGroup(fetch.type, lines, renames(fetch.draft), [])
             )
             key = self._inputs(fetch.key, fetch.scope, fetch.type)
             group.targets.append(Target(fetch.path, key, inputs, self.wanted[fetch]))

@@ -132,3 +132,13 @@ def _conditional(field: DraftField, condition: Condition) -> Lines:
 def compact(lines: Lines) -> str:
     """The selection set on one line, as it is sent."""
     return "{ " + " ".join(line if isinstance(line, str) else compact(line) for line in lines) + " }"
+
+
+def unordered(lines: Lines) -> frozenset[tuple[str, object]]:
+    """Equal for selection sets that differ only in their order."""
+    below = (*lines[1:], "")
+    return frozenset(
+        (line, None if isinstance(following, str) else unordered(following))
+        for line, following in zip(lines, below, strict=True)
+        if isinstance(line, str)
+    )

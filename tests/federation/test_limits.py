@@ -1,0 +1,76 @@
+"""Limits of planning: an expensive operation is refused with the limit's name, and nothing is sent."""
+
+import pytest
+from graphql import parse
+
+from gateway.federation.errors import PlanLimitExceeded
+from gateway.federation.planner import PlanLimits, Planner
+from gateway.federation.supergraph import parse_supergraph
+from tests.federation.kit import Federation, World, supergraph
+
+SDL = supergraph(
+    """
+    type Query { node: Node @join__field(graph: A) }
+    type Node @join__type(graph: A, key: "id") @join__type(graph: B, key: "id") {
+      id: ID!
+      next: Node
+      value: Int @join__field(graph: B)
+    }
+    """,
+    "a",
+    "b",
+)
+
+
+def nested(levels: int) -> str:
+    return "{ node " + "{ next " * levels + "{ id }" + " }" * levels + " }"
+
+
+async def test_too_deep_an_operation_is_refused() -> None:
+    federation = Federation(SDL, World({}), limits=PlanLimits(max_depth=5))
+    answer = await federation.answer(nested(10))
+    assert answer == {
+        "errors": [
+            {
+                "message": "The operation is too expensive to plan: it exceeds max_depth = 5. Ask for less at once.",
+                "extensions": {"code": "PLAN_LIMIT_EXCEEDED"},
+            }
+        ]
+    }
+    assert not federation.requests
+
+
+async def test_an_operation_deeper_than_the_parser_goes_is_refused() -> None:
+    answer = await Federation(SDL).answer(nested(5_000))
+    assert answer["errors"][0]["extensions"]["code"] == "PLAN_LIMIT_EXCEEDED"
+
+
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [(PlanLimits(max_nodes=3), "max_nodes"), (PlanLimits(max_options=1), "max_options")],
+)
+def test_too_wide_an_operation_is_refused(limits: PlanLimits, name: str) -> None:
+    with pytest.raises(PlanLimitExceeded) as raised:
+        Federation(SDL, limits=limits).plan("{ node { next { value next { value } } } }")
+    assert raised.value.limit == name
+
+
+def test_time_is_taken_from_the_clock_given() -> None:
+    readings = iter([0.0, 1.0, 5.0])
+    planner = Planner(parse_supergraph(SDL), PlanLimits(max_time_s=2.0), clock=lambda: next(readings))
+    with pytest.raises(PlanLimitExceeded, match="max_time_s = 2"):
+        planner.plan(parse("{ node { value } }"))
+
+
+def test_combinations_are_tried_only_so_often() -> None:
+    fields = " ".join(f"f{n}: Int" for n in range(6))
+    entities = "\n".join(
+        f'type E{n} @join__type(graph: A, key: "id") @join__type(graph: B, key: "id") @join__type(graph: C, key: "id")'
+        f"{{ id: ID! {fields.replace('Int', 'Int @join__field(graph: B) @join__field(graph: C)')} }}"
+        for n in range(6)
+    )
+    root = " ".join(f"e{n}: E{n} @join__field(graph: A)" for n in range(6))
+    sdl = supergraph(f"type Query {{ {root} }} {entities}", "a", "b", "c")
+    query = "{" + " ".join(f"e{n} {{ f0 f1 f2 f3 f4 f5 }}" for n in range(6)) + "}"
+    plan = Federation(sdl, limits=PlanLimits(max_trials=50)).engine.plan(query)
+    assert [request.subgraph for request in plan.requests] == ["a", "b"]
