@@ -10,7 +10,7 @@ from cachetools import LRUCache
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, validate
 from graphql.execution.values import get_variable_values
 
-from gateway.federation.errors import InvalidDocument, PlanLimitExceeded, PlanningError
+from gateway.federation.errors import InvalidDocument, PlanningError
 from gateway.federation.executor import SubgraphFetcher, execute_plan
 from gateway.federation.planner import Plan, PlanLimits, Planner
 from gateway.federation.planner.limits import Clock
@@ -76,11 +76,9 @@ class FederationEngine:
     def _parse(self, document: str) -> DocumentNode:
         try:
             parsed = parse(document)
-            errors = validate(self.api_schema, parsed)
         except GraphQLError as error:
             raise InvalidDocument([error], "GRAPHQL_PARSE_FAILED") from error
-        except RecursionError as error:  # graphql-core descends one call a level
-            raise PlanLimitExceeded("max_depth", self._planner.limits.max_depth) from error
+        errors = validate(self.api_schema, parsed)
         if errors:
             raise InvalidDocument(errors, "GRAPHQL_VALIDATION_FAILED")
         return parsed

@@ -40,8 +40,9 @@ async def test_too_deep_an_operation_is_refused() -> None:
     assert not federation.requests
 
 
-async def test_an_operation_deeper_than_the_parser_goes_is_refused() -> None:
-    answer = await Federation(SDL).answer(nested(5_000))
+async def test_fragments_nested_too_deep_are_refused() -> None:
+    chain = " ".join(f"fragment F{n} on Query {{ ...F{n + 1} }}" for n in range(100))
+    answer = await Federation(SDL).answer(f"{{ ...F0 }} {chain} fragment F100 on Query {{ node {{ id }} }}")
     assert answer["errors"][0]["extensions"]["code"] == "PLAN_LIMIT_EXCEEDED"
 
 

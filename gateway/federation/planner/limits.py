@@ -15,7 +15,7 @@ class PlanLimits:
     """Limits of one planning run. Raising one lets more expensive operations through.
 
     Attributes:
-        max_depth: nested selection sets.
+        max_depth: nested selection sets; nested fragments are counted by themselves.
         max_nodes: fields visited, each counted once per runtime type it is explored for.
         max_options: ways to reach one field that are kept side by side.
         max_trials: combinations of equally good paths compared before the best so far is taken.
@@ -48,11 +48,15 @@ class Budget:
         if self._nodes > self.limits.max_nodes:
             name = "max_nodes"
             raise PlanLimitExceeded(name, self.limits.max_nodes)
+        self.check_depth(depth)
+        if self._nodes % _STEPS_BETWEEN_CLOCK_READS == 1:
+            self.check_time()
+
+    def check_depth(self, depth: int) -> None:
+        """Refuse to go deeper."""
         if depth > self.limits.max_depth:
             name = "max_depth"
             raise PlanLimitExceeded(name, self.limits.max_depth)
-        if self._nodes % _STEPS_BETWEEN_CLOCK_READS == 1:
-            self.check_time()
 
     def check_options(self, count: int) -> None:
         """Refuse a field with too many ways to it."""

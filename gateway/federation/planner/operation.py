@@ -175,6 +175,7 @@ class _Normaliser:
         self.model = model
         self.fragments = fragments
         self.budget = budget
+        self._nested = 0
 
     def selections(self, sets: Sequence[SelectionSetNode], type_name: str, depth: int) -> tuple[Selection, ...]:
         merged = _MergedFields()
@@ -203,7 +204,10 @@ class _Normaliser:
                 parent = fragment.type_condition.name.value
                 types = (everything if types is None else types) & self.model.possible_types(parent)
             if types is None or types:
+                self._nested += 1
+                self.budget.check_depth(self._nested)
                 self._collect(fragment.selection_set, _Place(parent, types, condition), everything, merged)
+                self._nested -= 1
 
     def _selection(self, entry: _Merged, depth: int) -> Selection:
         self.budget.visit(depth)
