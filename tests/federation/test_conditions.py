@@ -133,3 +133,25 @@ async def test_the_order_of_keys_follows_the_selections_that_hold() -> None:
     query = "query ($a: Boolean!) { ship { id } ship @include(if: $a) { name } ship { sails } }"
     answer = await asked.data(query, {"a": True})
     assert list(answer["ship"]) == ["id", "name", "sails"]
+
+
+async def test_what_is_wanted_below_a_conditional_object_stays_conditional() -> None:
+    asked = federation()
+    query = "query ($a: Boolean!) { ship { name } ship @include(if: $a) { sails } }"
+    assert asked.plan(query) == plan(
+        """
+        1 a
+          ship {
+            name
+          }
+          ship @include(if: $a) {
+            id
+          }
+        2 c after 1
+          ship: Ship(id) if $a
+            sails
+        """
+    )
+    assert await asked.data(query, {"a": False}) == {"ship": {"name": "Pinta"}}
+    assert [request.subgraph for request in asked.requests] == ["a"]
+    assert await asked.data(query, {"a": True}) == {"ship": {"name": "Pinta", "sails": 3}}

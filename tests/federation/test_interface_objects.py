@@ -153,6 +153,14 @@ async def test_an_interface_object_can_require_fields_of_the_interface() -> None
     assert await federation().data(query) == {"berths": [{"greeting": "Ahoy Max"}, {"greeting": "Ahoy Nordic"}]}
 
 
+async def test_an_interface_object_that_is_asked_for_nothing_certain_does_not_give_its_own_type() -> None:
+    both = "both: [Vessel!]! @join__field(graph: A) @join__field(graph: B)"
+    sdl = SDL.replace("{ vessels:", f"{{ {both} vessels:")
+    shared = Federation(sdl, World({"both": [FERRY]}, [FERRY, TUG], COMPUTED))
+    query = "query ($no: Boolean = true) { both { name ... on Ferry { berth @skip(if: $no) cars } } }"
+    assert await shared.data(query) == {"both": [{"name": "Nordic", "cars": 80}]}
+
+
 async def test_a_real_interface_without_types_of_its_own_resolves_only_what_it_declares() -> None:
     sdl = supergraph(
         """

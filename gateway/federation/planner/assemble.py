@@ -52,8 +52,7 @@ def _wanted(levels: list[list[DraftFetch]]) -> dict[DraftFetch, AnyOf]:
         conditions = {each.condition for draft in drafts for each in draft.fields.values() if each.visible}
         conditions |= {condition for draft in drafts for condition in draft.typename_wanted}
         own[fetch] = own.get(fetch, set()) | conditions
-        if not own[fetch]:
-            own[fetch] = {ALWAYS}
+        own[fetch] = {each | fetch.condition for each in own[fetch] or {ALWAYS}}
         for needed in fetch.needs:
             own.setdefault(needed, set()).update(own[fetch])
     return {

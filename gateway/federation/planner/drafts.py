@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from gateway.federation.planner.operation import Condition
+from gateway.federation.planner.operation import ALWAYS, Condition
 from gateway.federation.planner.plan import FetchPath
 from gateway.federation.planner.trie import Scope
 from gateway.federation.supergraph.field_sets import FieldSelection, FieldSet, merge_field_sets
@@ -72,6 +72,7 @@ class DraftFetch:
         key: what identifies the objects; empty for root fetches.
         requires: what is sent beside the key.
         scope: of the objects at the path.
+        condition: of the fields along the path, all together.
         needs: fetches that must have answered before.
     """
 
@@ -81,6 +82,7 @@ class DraftFetch:
     type: str
     key: FieldSet
     scope: Scope
+    condition: Condition = ALWAYS
     requires: FieldSet = ()
     draft: Draft = field(default_factory=Draft)
     needs: "set[DraftFetch]" = field(default_factory=set)
@@ -96,9 +98,9 @@ class DraftFetch:
         return merge_field_sets(self.key + self.requires)
 
     @property
-    def identity(self) -> tuple[str, FetchPath, str, FieldSet]:
-        """Fetches with the same identity ask the same objects of the same subgraph."""
-        return (self.graph, self.path, self.type, self.key)
+    def identity(self) -> tuple[str, FetchPath, Condition, str, FieldSet]:
+        """Fetches with the same identity ask the same objects of the same subgraph on the same occasions."""
+        return (self.graph, self.path, self.condition, self.type, self.key)
 
     def before(self) -> "set[DraftFetch]":
         """Every fetch that this one waits for, directly or not."""

@@ -7,10 +7,11 @@ key's provider exists when the fetch that needs the key is made.
 from dataclasses import dataclass
 
 from gateway.federation.planner.drafts import Draft, DraftFetch, DraftField, compatible
+from gateway.federation.planner.operation import ALWAYS, Condition
 from gateway.federation.planner.paths import CastStep, EnterStep, FieldStep, Position, RootStep
 from gateway.federation.planner.plan import FetchPath
 from gateway.federation.planner.trie import Node, Trie
-from gateway.federation.supergraph.field_sets import merge_field_sets
+from gateway.federation.supergraph.field_sets import FieldSet, merge_field_sets
 from gateway.federation.supergraph.model import Model
 
 
@@ -19,6 +20,7 @@ class _Place:
     fetch: DraftFetch
     draft: Draft
     path: FetchPath
+    condition: Condition
     supertype: str | None
     """The type of the supergraph at this place, None at leaves."""
 
@@ -52,8 +54,10 @@ class _Builder:
             msg = "the top of the trie has no place"
             raise ValueError(msg)
         if isinstance(step, RootStep):
-            fetch = self._fetch(node, step.position, (), ())
-            return _Place(fetch, fetch.draft, (), step.position.type)
+            fetch = self._fetch(
+                DraftFetch(0, step.position.graph, (), step.position.type, (), node.scope), step.position
+            )
+            return _Place(fetch, fetch.draft, (), ALWAYS, step.position.type)
         parent = self.place(node.parent)
         if isinstance(step, FieldStep):
             return self._field(node, step, parent)
@@ -61,13 +65,12 @@ class _Builder:
             type_name = step.position.type
             parent.draft.typename = True
             draft = parent.draft.casts.setdefault(type_name, Draft())
-            return _Place(parent.fetch, draft, (*parent.path, frozenset((type_name,))), type_name)
+            path = (*parent.path, frozenset((type_name,)))
+            return _Place(parent.fetch, draft, path, parent.condition, type_name)
         return self._enter(node, step, parent)
 
-    def _fetch(self, node: Node, position: Position, path: FetchPath, key: tuple[object, ...]) -> DraftFetch:
-        step = node.step
-        entry_key = step.key if isinstance(step, EnterStep) and key else ()
-        fetch = DraftFetch(len(self.fetches), position.graph, path, position.type, entry_key, node.scope)
+    def _fetch(self, fetch: DraftFetch, position: Position) -> DraftFetch:
+        fetch.order = len(self.fetches)
         fetch.draft.typename = self._asks_typename(position, None)
         self.fetches.append(fetch)
         return fetch
@@ -77,7 +80,7 @@ class _Builder:
         if step.name == "__typename":
             parent.draft.typename = True
             parent.draft.typename_wanted.add(step.condition)
-            return _Place(parent.fetch, parent.draft, parent.path, None)
+            return _Place(parent.fetch, parent.draft, parent.path, parent.condition, None)
         declared = self.model.types[parent.supertype].fields.get(step.name) if parent.supertype else None
         supertype = declared.named_type if declared else None
         slot = (node.key, step.condition)
@@ -89,7 +92,7 @@ class _Builder:
             parent.draft.fields[slot] = known
         known.visible |= node.visible
         path = (*parent.path, node.key)
-        return _Place(parent.fetch, known.below or parent.draft, path, supertype)
+        return _Place(parent.fetch, known.below or parent.draft, path, parent.condition | step.condition, supertype)
 
     def _asks_typename(self, position: Position | None, supertype: str | None) -> bool:
         """The response needs the runtime type of abstract types; interface objects do not know it."""
@@ -99,22 +102,21 @@ class _Builder:
 
     def _enter(self, node: Node, step: EnterStep, parent: _Place) -> _Place:
         needs = {parent.fetch, *(self.place(leaf).fetch for leaf in node.inputs)}
-        fetch = self._joinable(step, parent.path, needs) if step.requires else None
-        if fetch is None:
-            fetch = self._fetch(node, step.position, parent.path, step.key)
+        position = step.position
+        fetch = DraftFetch(0, position.graph, parent.path, position.type, step.key, node.scope, parent.condition)
+        fetch = (step.requires and self._joinable(fetch, step.requires, needs)) or self._fetch(fetch, position)
         fetch.needs |= needs - {fetch}
         fetch.requires = merge_field_sets(fetch.requires + step.requires)
-        return _Place(fetch, fetch.draft, parent.path, step.position.type)
+        return _Place(fetch, fetch.draft, parent.path, parent.condition, position.type)
 
-    def _joinable(self, step: EnterStep, path: FetchPath, needs: set[DraftFetch]) -> DraftFetch | None:
+    def _joinable(self, wanted: DraftFetch, requires: FieldSet, needs: set[DraftFetch]) -> DraftFetch | None:
         """A fetch of the same objects that waits for all of this anyway, so that one request serves both."""
-        identity = (step.position.graph, path, step.position.type, step.key)
         for fetch in self.fetches:
             if (
-                fetch.identity == identity
+                fetch.identity == wanted.identity
                 and fetch not in needs
                 and needs <= fetch.before()
-                and compatible(fetch.inputs, step.requires)
+                and compatible(fetch.inputs, requires)
             ):
                 return fetch
         return None

@@ -17,14 +17,14 @@ class PlanLimits:
     Attributes:
         max_depth: nested selection sets; nested fragments are counted by themselves.
         max_nodes: fields visited, each counted once per runtime type it is explored for.
-        max_options: ways to reach one field that are kept side by side.
+        max_options: ways to reach one field that are compared.
         max_trials: combinations of equally good paths compared before the best so far is taken.
         max_time_s: seconds of planning.
     """
 
     max_depth: int = 64
     max_nodes: int = 50_000
-    max_options: int = 400
+    max_options: int = 20_000
     max_trials: int = 400
     max_time_s: float = 2.0
 

@@ -207,10 +207,9 @@ class Model:
                 self._runtime[key] = frozenset((type_name,))
             elif graph in type_.interface_object_in:
                 self._runtime[key] = None
-            elif type_.kind is Kind.UNION:
-                self._runtime[key] = type_.members.get(graph, frozenset())
             else:
-                self._runtime[key] = frozenset(self._implementers.get(key, ()))
+                known = type_.members.get(graph, ()) if type_.kind is Kind.UNION else self._implementers.get(key, ())
+                self._runtime[key] = frozenset(each for each in known if graph in self.types[each].graphs)
         return self._runtime[key]
 
     def interfaces_of(self, type_name: str) -> tuple[str, ...]:
