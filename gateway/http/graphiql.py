@@ -71,9 +71,15 @@ class GraphiQL:
             return Response(status_code=404, headers=_HEADERS)
         etag = f'"{self._digest}"'
         headers = {**_HEADERS, "cache-control": "public, max-age=31536000, immutable", "etag": etag}
-        if request.headers.get("if-none-match") == etag:
+        if _matches(request.headers.get("if-none-match", ""), etag):
             return Response(status_code=304, headers=headers)
         return Response(content, headers={**headers, "content-type": _TYPES[Path(name).suffix]})
+
+
+def _matches(if_none_match: str, etag: str) -> bool:
+    """RFC 9110 §13.1.2: any of a list, compared weakly, for a proxy that compresses weakens the tag."""
+    tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return etag in tags or "*" in tags
 
 
 def _digest(files: Mapping[str, bytes]) -> str:
