@@ -1,9 +1,13 @@
+from decimal import Decimal
+from ipaddress import ip_address
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 import pytest
 
-from gateway.http import Answer, Exchange
+from gateway.http import Answer, Exchange, ParamLimits
+from gateway.http.errors import LimitExceeded
 from tests.gateway.http.support import GRAPHQL_RESPONSE, URL, Masked, SchemaHandler, client, endpoint
 
 
@@ -155,3 +159,194 @@ async def test_an_accept_without_a_type_of_ours_is_406() -> None:
         response = await http.send(_post(b'{"query":"{hello}"}', accept="text/html"))
     assert response.status_code == 406
     assert response.json()["errors"][0]["extensions"]["code"] == "NOT_ACCEPTABLE"
+
+
+async def test_every_answer_may_not_be_stored_and_says_what_it_depends_on() -> None:
+    async with client() as http:
+        for response in (
+            await http.post(URL, json={"query": "{ hello }"}),
+            await http.post(URL, json={"query": "{"}, headers={"accept": GRAPHQL_RESPONSE}),
+            await http.delete(URL),
+        ):
+            assert response.headers["cache-control"] == "no-store"
+            assert response.headers["vary"] == "accept"
+            assert response.headers["x-content-type-options"] == "nosniff"
+            assert len(response.headers["x-request-id"]) == 32
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        (GRAPHQL_RESPONSE, "application/graphql-response+json; charset=utf-8"),
+        ("application/json", "application/json; charset=utf-8"),
+        ("*/*", "application/json; charset=utf-8"),
+    ],
+)
+@pytest.mark.parametrize("query", ["{ hello }", "{", "{ nothing }"])
+async def test_answers_and_refusals_are_written_as_the_type_that_was_negotiated(
+    accept: str, content_type: str, query: str
+) -> None:
+    async with client() as http:
+        response = await http.post(URL, json={"query": query}, headers={"accept": accept})
+    assert response.headers["content-type"] == content_type
+
+
+async def test_several_accept_headers_are_read_as_one() -> None:
+    headers = [("accept", "application/json;q=0.5"), ("accept", GRAPHQL_RESPONSE)]
+    async with client() as http:
+        request = httpx.Request("GET", URL, params={"query": "{ hello }"}, headers=headers)
+        response = await http.send(request)
+    assert response.headers["content-type"].startswith(GRAPHQL_RESPONSE)
+
+
+@pytest.mark.parametrize("accept", ["application/json", GRAPHQL_RESPONSE])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"query":1}', b"{}", b'{"query":"{hello}","variables":[]}', b'{"query":"\xff"}']
+)
+async def test_a_request_that_is_not_well_formed_is_400_as_either_type(accept: str, content: bytes) -> None:
+    async with client() as http:
+        response = await http.send(_post(content, accept=accept))
+    (error,) = response.json()["errors"]
+    assert (response.status_code, error["extensions"]["code"]) == (400, "BAD_REQUEST")
+    assert response.headers["content-type"].startswith(accept)
+    assert "data" not in response.json()
+
+
+async def test_variables_that_do_not_fit_are_a_request_error() -> None:
+    body = {"query": "query($n: String!){ hello(name: $n) }", "variables": {"n": 1}}
+    async with client() as http:
+        as_graphql = await http.post(URL, json=body, headers={"accept": GRAPHQL_RESPONSE})
+        as_json = await http.post(URL, json=body)
+    assert (as_graphql.status_code, as_json.status_code) == (400, 200)
+    assert "data" not in as_graphql.json()
+
+
+@pytest.mark.parametrize(("data", "status"), [({}, 200), (None, 200), ({"a": None}, 200)])
+async def test_an_answer_with_data_even_null_is_200(data: Any, status: int) -> None:
+    async def handler(exchange: Exchange) -> Answer:
+        return Answer(data=data, errors=[{"message": "m"}])
+
+    async with client(endpoint(handler)) as http:
+        response = await http.post(URL, json={"query": "{ a }"}, headers={"accept": GRAPHQL_RESPONSE})
+    assert response.status_code == status
+    assert list(response.json()) == ["data", "errors"]
+
+
+@pytest.mark.parametrize(("accept", "status"), [("application/json", 200), (GRAPHQL_RESPONSE, 400)])
+async def test_an_answer_without_data_is_a_request_error(accept: str, status: int) -> None:
+    async def handler(exchange: Exchange) -> Answer:
+        return Answer(errors=[{"message": "m"}], extensions={"x": 1})
+
+    async with client(endpoint(handler)) as http:
+        response = await http.post(URL, json={"query": "{ a }"}, headers={"accept": accept})
+    assert response.status_code == status
+    assert response.content == b'{"errors":[{"message":"m"}],"extensions":{"x":1}}'
+
+
+async def test_empty_errors_and_extensions_are_left_out() -> None:
+    async def handler(exchange: Exchange) -> Answer:
+        return Answer(data={}, errors=[], extensions={})
+
+    async with client(endpoint(handler)) as http:
+        response = await http.post(URL, json={"query": "{ a }"})
+    assert response.content == b'{"data":{}}'
+
+
+async def test_scalars_that_json_does_not_know_are_written_as_text_or_objects() -> None:
+    data = {"v4": ip_address("127.0.0.1"), "v6": ip_address("::1"), "map": MappingProxyType({"a": 1}), "d": Decimal(1)}
+
+    async def handler(exchange: Exchange) -> Answer:
+        return Answer(data=data)
+
+    async with client(endpoint(handler)) as http:
+        response = await http.post(URL, json={"query": "{ a }"})
+    assert response.json() == {"data": {"v4": "127.0.0.1", "v6": "::1", "map": {"a": 1}, "d": "1"}}
+
+
+async def test_a_mutation_by_post_is_executed() -> None:
+    async with client() as http:
+        response = await http.post(URL, json={"query": "mutation { touch }"})
+    assert response.json() == {"data": {"touch": 1}}
+
+
+async def test_a_mutation_over_get_is_refused_also_when_named_among_queries() -> None:
+    handler = SchemaHandler()
+    params = {"query": "query A { hello } mutation B { touch }"}
+    async with client(endpoint(handler)) as http:
+        mutation = await http.get(URL, params={**params, "operationName": "B"})
+        query = await http.get(URL, params={**params, "operationName": "A"})
+    assert (mutation.status_code, query.status_code, handler.calls) == (405, 200, 1)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_subscription_is_refused_over_either_method(method: str) -> None:
+    ask = {"query": "subscription { ticks }"}
+    async with client() as http:
+        response = await http.request(
+            method,
+            URL,
+            params=ask if method == "GET" else None,
+            json=ask if method == "POST" else None,
+            headers={"accept": GRAPHQL_RESPONSE},
+        )
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["extensions"]["code"] == "OPERATION_NOT_SUPPORTED"
+
+
+async def test_a_wrong_method_is_405_whatever_it_accepts_or_sends() -> None:
+    async with client() as http:
+        response = await http.put(URL, content=b"\xff", headers={"accept": "text/html", "content-type": "x"})
+    assert response.status_code == 405
+
+
+async def test_a_query_string_over_the_limit_is_414() -> None:
+    async with client(endpoint(max_body_bytes=100)) as http:
+        fits = await http.get(URL, params={"query": "{hello}", "x": "y" * 80})
+        over = await http.get(URL, params={"query": "{hello}", "x": "y" * 90})
+    assert (fits.status_code, over.status_code) == (200, 414)
+    assert over.json()["errors"][0]["extensions"]["code"] == "URI_TOO_LONG"
+
+
+async def test_a_compressed_body_is_415() -> None:
+    async with client() as http:
+        response = await http.send(_post(b"\x1f\x8b", **{"content-encoding": "gzip"}))
+    assert response.status_code == 415
+
+
+@pytest.mark.parametrize("accept", ["application/json", GRAPHQL_RESPONSE])
+async def test_a_masked_exception_tells_nothing_of_its_cause(accept: str) -> None:
+    async def handler(exchange: Exchange) -> Answer:
+        try:
+            raise ValueError("canary-cause")
+        except ValueError as error:
+            raise KeyError("canary-secret") from error
+
+    async with client(endpoint(handler, request_id=lambda scope: "id-1")) as http:
+        response = await http.post(URL, json={"query": "{ hello }"}, headers={"accept": accept})
+    assert response.status_code == 500
+    assert response.headers["content-type"].startswith(accept)
+    assert "canary" not in response.text + str(response.headers)
+    (error,) = response.json()["errors"]
+    assert set(error) == {"message", "extensions"}
+    assert set(error["extensions"]) == {"code", "category", "requestId", "timestamp"}
+
+
+async def test_a_refusal_keeps_the_extensions_and_headers_it_was_given() -> None:
+    async def handler(exchange: Exchange) -> Answer:
+        raise LimitExceeded(
+            errors=[{"message": "m", "locations": [{"line": 1, "column": 1}], "extensions": {"limit": 15}}],
+            headers={"retry-after": "1"},
+        )
+
+    async with client(endpoint(handler)) as http:
+        response = await http.post(URL, json={"query": "{ hello }"})
+    (error,) = response.json()["errors"]
+    assert (response.status_code, response.headers["retry-after"]) == (400, "1")
+    assert error["locations"] == [{"line": 1, "column": 1}]
+    assert (error["extensions"]["limit"], error["extensions"]["code"]) == (15, "LIMIT_EXCEEDED")
+
+
+async def test_limits_of_variables_are_those_given() -> None:
+    async with client(endpoint(param_limits=ParamLimits(max_map_bytes=10))) as http:
+        response = await http.post(URL, json={"query": "{ hello }", "variables": {"a": "0123456789"}})
+    assert (response.status_code, response.json()["errors"][0]["extensions"]["code"]) == (400, "LIMIT_EXCEEDED")
