@@ -36,10 +36,6 @@ CODES: dict[str, Code] = {
         "A document defines one of federation's directives differently from its specification.",
         "Remove the definition: composition knows the directive.",
     ),
-    "DISALLOWED_INACCESSIBLE": Code(
-        "`@inaccessible` is applied to something that cannot be hidden, such as a built-in scalar.",
-        "Remove `@inaccessible` there.",
-    ),
     "EMPTY_MERGED_ENUM_TYPE": Code(
         "An enum used as input has no value that all subgraphs define.",
         "Define at least one common value in every subgraph.",
@@ -69,7 +65,7 @@ CODES: dict[str, Code] = {
         "Give the argument of the external field the same type.",
     ),
     "EXTERNAL_COLLISION_WITH_ANOTHER_DIRECTIVE": Code(
-        "`@external` is combined with a directive that only makes sense where a field is resolved.",
+        "A field is both `@external` and `@provides`.",
         "Remove one of the two.",
     ),
     "EXTERNAL_MISSING_ON_BASE": Code(

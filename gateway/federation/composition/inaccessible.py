@@ -18,18 +18,12 @@ def check_inaccessible(supergraph: Supergraph, problems: Problems) -> None:
 class _Check:
     def __init__(self, supergraph: Supergraph, problems: Problems) -> None:
         self._types = supergraph.types
-        self._directive_defs = supergraph.directive_defs
         self._problems = problems
 
     def run(self) -> None:
         query = self._types.get("Query")
         if query is not None and query.has("inaccessible"):
             self._error("QUERY_ROOT_TYPE_INACCESSIBLE", "Query", '"Query" is inaccessible, and nothing could be asked')
-        for definition in self._directive_defs.values():
-            for arg in definition.args.values():
-                if arg.has("inaccessible"):
-                    at = f"@{definition.name}({arg.name}:)"
-                    self._error("DISALLOWED_INACCESSIBLE", at, f'"{at}" belongs to a directive and cannot be hidden')
         for merged in self._types.values():
             if not merged.has("inaccessible"):
                 self._check_type(merged)

@@ -37,6 +37,7 @@ from graphql.validation.validate import validate_sdl
 
 from gateway.federation.composition import specs
 from gateway.federation.composition.errors import Problems
+from gateway.federation.composition.model import BUILT_IN_SCALARS
 from gateway.federation.composition.typerefs import named
 from gateway.federation.composition.vocabulary import Vocabulary, line_of
 
@@ -143,7 +144,8 @@ def completed(definitions: list[DefinitionNode], vocabulary: Vocabulary) -> Docu
     defined = {node.name.value for node in definitions if isinstance(node, TypeDefinitionNode)}
     nodes: list[DefinitionNode] = []
     for node in definitions:
-        if isinstance(node, TypeExtensionNode) and node.name.value not in defined:
+        is_bare = isinstance(node, TypeExtensionNode) and node.name.value not in defined | BUILT_IN_SCALARS
+        if isinstance(node, TypeExtensionNode) and is_bare:
             defined.add(node.name.value)
             nodes.append(_copy(node, _DEFINITION_OF[type(node)]))
         else:

@@ -17,9 +17,20 @@ def key_coordinates(schema: SubgraphSchema) -> frozenset[tuple[str, str]]:
     )
 
 
+def provided_coordinates(schema: SubgraphSchema) -> frozenset[tuple[str, str]]:
+    """Coordinates (type, field) that the subgraph resolves on the paths its ``@provides`` begin."""
+    return frozenset(
+        coordinate
+        for _, field in schema.fields()
+        for applied in field.applied("provides")
+        if (child := schema.types.get(named(field.type))) is not None
+        for coordinate in _covered(schema, child, applied.value("fields"))
+    )
+
+
 def used_coordinates(schema: SubgraphSchema) -> frozenset[tuple[str, str]]:
     """Coordinates (type, field) that a field set of the subgraph names or one of its interfaces demands."""
-    found = set(key_coordinates(schema))
+    found = set(key_coordinates(schema) | provided_coordinates(schema))
     for parent in schema.types.values():
         for interface in parent.interfaces:
             if interface in schema.types:
@@ -27,10 +38,6 @@ def used_coordinates(schema: SubgraphSchema) -> frozenset[tuple[str, str]]:
         for field in parent.fields.values():
             for applied in field.applied("requires"):
                 found.update(_covered(schema, parent, applied.value("fields")))
-            child = schema.types.get(named(field.type))
-            for applied in field.applied("provides"):
-                if child is not None:
-                    found.update(_covered(schema, child, applied.value("fields")))
     return frozenset(found)
 
 

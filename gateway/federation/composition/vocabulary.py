@@ -20,6 +20,8 @@ from gateway.federation.composition.errors import Problems
 from gateway.federation.composition.links import FEDERATION_IDENTITY, LINK_IDENTITY, Link, LinkError, read_link
 
 _FEATURE_OF = {directive: name for name, feature in specs.FEATURES.items() for directive in feature.directives}
+# They say how fields are resolved, with or without a purpose in the link.
+_NEEDS_SUPPORT = ("connect", "source")
 _SPECS_HOST = "https://specs.apollo.dev/"
 
 
@@ -155,8 +157,8 @@ def _add_feature(subgraph: str, link: Link, known: dict[str, str], scalars: dict
         return
     feature = specs.FEATURES.get(link.name)
     if feature is None:
-        if link.purpose:
-            message = f"{link.url} is linked for {link.purpose} and not known here"
+        if link.purpose or link.name in _NEEDS_SUPPORT:
+            message = f"{link.url} is not known here, and leaving it out would change what the subgraph means"
             problems.error("UNSUPPORTED_LINKED_FEATURE", message, subgraphs=[subgraph])
         return
     for each in feature.directives:

@@ -8,7 +8,7 @@ from gateway.federation.composition.errors import Problems
 from gateway.federation.composition.merging.overrides import Overrides
 from gateway.federation.composition.model import SubgraphSchema, TypeDef
 from gateway.federation.composition.supergraph import ComposedLink, MergedType
-from gateway.federation.composition.usage import key_coordinates, used_coordinates
+from gateway.federation.composition.usage import key_coordinates, provided_coordinates, used_coordinates
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,11 @@ class MergeContext:
     def in_keys(self) -> Mapping[str, frozenset[tuple[str, str]]]:
         """By subgraph, the coordinates its keys name."""
         return {schema.name: key_coordinates(schema) for schema in self.schemas}
+
+    @cached_property
+    def provided(self) -> Mapping[str, frozenset[tuple[str, str]]]:
+        """By subgraph, the coordinates its ``@provides`` name."""
+        return {schema.name: provided_coordinates(schema) for schema in self.schemas}
 
     def is_named_subtype(self, sub: str, sup: str) -> bool:
         """Whether ``sub`` implements ``sup`` or is a member of it, in any subgraph."""

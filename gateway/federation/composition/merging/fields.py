@@ -59,7 +59,7 @@ def _merge_field(
     )
     field.joins = _joins(merged, field, sources, types, context)
     if merged.kind is Kind.OBJECT:
-        check_sharing(coordinate, merged, [(each.schema, each.field) for each in resolving], context)
+        check_sharing(coordinate, merged, [(each.schema, each.field) for each in sources], context)
     check_externals(
         coordinate,
         field,

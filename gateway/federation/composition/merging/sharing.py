@@ -10,12 +10,17 @@ from gateway.federation.composition.typerefs import named
 
 
 def check_sharing(
-    coordinate: str, merged: MergedType, resolving: Sequence[tuple[SubgraphSchema, Field]], context: MergeContext
+    coordinate: str, merged: MergedType, sources: Sequence[tuple[SubgraphSchema, Field]], context: MergeContext
 ) -> None:
     """Record INVALID_FIELD_SHARING, or an abstract type whose subgraphs cannot agree on a runtime type."""
-    name = resolving[0][1].name
+    name = sources[0][1].name
     ways: list[tuple[SubgraphSchema, bool, str]] = []
-    for schema, field in resolving:
+    for schema, field in sources:
+        if field.is_external:
+            # Resolved on some paths only, which its own declaration says as clearly as @shareable would.
+            if (merged.name, name) in context.provided[schema.name]:
+                ways.append((schema, True, ""))
+            continue
         losing = context.overrides.losing(schema, merged.name, name)
         # With a label only one of the two resolves the field for any one request.
         if losing is None:
@@ -35,7 +40,8 @@ def check_sharing(
         )
         subgraphs = [schema.name for schema, _, _ in ways]
         context.problems.error("INVALID_FIELD_SHARING", message, subgraphs=subgraphs, coordinates=[coordinate])
-    _check_runtime_types(coordinate, [(schema, field) for schema, field in resolving], context)
+    resolving = [(schema, field) for schema, field in sources if not field.is_external]
+    _check_runtime_types(coordinate, resolving, context)
 
 
 def _is_shareable(schema: SubgraphSchema, parent: TypeDef, field: Field, context: MergeContext) -> bool:

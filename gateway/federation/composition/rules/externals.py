@@ -12,6 +12,9 @@ def check_externals(reporter: Reporter) -> None:
         if not field.is_external:
             continue
         coordinate = at(parent, field)
+        if field.has("provides"):
+            message = f'"{coordinate}" is both @external and @provides: who does not resolve it cannot provide with it'
+            reporter.error("EXTERNAL_COLLISION_WITH_ANOTHER_DIRECTIVE", coordinate, message, field.line)
         if parent.kind is Kind.INTERFACE:
             message = f'"{coordinate}" belongs to an interface and cannot be external'
             reporter.error("EXTERNAL_ON_INTERFACE", coordinate, message, field.line)
