@@ -10,7 +10,7 @@ from gateway.federation.composition.merging import merge_subgraphs
 from gateway.federation.composition.model import Kind, Subgraph, SubgraphSchema, TypeDef
 from gateway.federation.composition.printing import print_supergraph
 from gateway.federation.composition.reading import graph_names, read_subgraph
-from gateway.federation.composition.rules import check_subgraph
+from gateway.federation.composition.rules import check_bases, check_subgraph
 from gateway.federation.composition.satisfiability import check_satisfiability
 
 
@@ -39,6 +39,7 @@ def compose(subgraphs: Sequence[Subgraph]) -> CompositionResult:
     schemas = _read(subgraphs, problems)
     # Upgrading one Federation 1 document takes all the others, so all must have been read.
     if len(schemas) == len(subgraphs):
+        check_bases(schemas, problems)
         schemas = _normalise(schemas, problems)
         for schema in schemas:
             check_subgraph(schema, problems)

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     INPUT_OBJECT = "INPUT_OBJECT"
 
 
+ROOT_TYPES = ("Query", "Mutation", "Subscription")
 # What a selection set can be applied to.
 COMPOSITE = frozenset({Kind.OBJECT, Kind.INTERFACE, Kind.UNION})
 

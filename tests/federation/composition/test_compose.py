@@ -1,5 +1,9 @@
 """The function itself: what it returns, and that it reports rather than raises."""
 
+import ast
+import sys
+from pathlib import Path
+
 import pytest
 
 from gateway.federation import composition
@@ -117,6 +121,63 @@ def test_a_specification_that_must_be_supported_and_is_not_is_refused() -> None:
         " directive @vault on FIELD_DEFINITION type Query { p: Int @vault }"
     )
     assert [error.code for error in compose([_subgraph("a", sdl)]).errors] == ["UNSUPPORTED_LINKED_FEATURE"]
+
+
+def test_a_composed_directive_has_one_name_everywhere() -> None:
+    def sdl(name: str, field: str) -> str:
+        return (
+            'extend schema @link(url: "https://specs.apollo.dev/federation/v2.1", import: ["@composeDirective"])'
+            f' @link(url: "https://example.com/notes/v1.0", import: [{{ name: "@note", as: "@{name}" }}])'
+            f' @composeDirective(name: "@{name}") directive @{name} on FIELD_DEFINITION'
+            f" type Query {{ {field}: Int @{name} }}"
+        )
+
+    result = compose([_subgraph("a", sdl("note", "x")), _subgraph("b", sdl("remark", "y"))])
+    assert [error.code for error in result.errors] == ["LINK_IMPORT_NAME_MISMATCH"]
+
+
+def test_a_composed_name_stands_for_one_specification() -> None:
+    def sdl(host: str, field: str) -> str:
+        return (
+            'extend schema @link(url: "https://specs.apollo.dev/federation/v2.1", import: ["@composeDirective"])'
+            f' @link(url: "https://{host}/notes/v1.0", import: ["@note"])'
+            ' @composeDirective(name: "@note") directive @note on FIELD_DEFINITION'
+            f" type Query {{ {field}: Int @note }}"
+        )
+
+    result = compose([_subgraph("a", sdl("a.example.com", "x")), _subgraph("b", sdl("b.example.com", "y"))])
+    assert {error.code for error in result.errors} == {"DIRECTIVE_COMPOSITION_ERROR"}
+
+
+def test_a_cache_tag_is_left_out_with_a_hint() -> None:
+    sdl = (
+        'extend schema @link(url: "https://specs.apollo.dev/federation/v2.12", import: ["@cacheTag"])'
+        ' type Query { x: Int @cacheTag(format: "x") }'
+    )
+    result = compose([_subgraph("a", sdl)])
+    assert result.is_success
+    assert [hint.code for hint in result.hints] == ["DIRECTIVE_NOT_CARRIED"]
+
+
+def test_connectors_are_refused_by_name() -> None:
+    sdl = (
+        'extend schema @link(url: "https://specs.apollo.dev/federation/v2.11")'
+        ' @link(url: "https://specs.apollo.dev/connect/v0.1", import: ["@connect"])'
+        ' type Query { x: Int @connect(http: { GET: "http://x" }) }'
+    )
+    assert [error.code for error in compose([_subgraph("a", sdl)]).errors] == ["UNSUPPORTED_LINKED_FEATURE"]
+
+
+def test_composition_depends_on_graphql_core_alone() -> None:
+    allowed = {"graphql", "gateway", *sys.stdlib_module_names}
+    forbidden = {"asyncio", "socket", "subprocess", "urllib", "http"}
+    for path in Path(composition.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                assert name.split(".")[0] in allowed - forbidden, f"{path.name} imports {name}"
+                assert not name.startswith("gateway.") or name.startswith("gateway.federation.composition"), path.name
 
 
 def test_context_is_refused_by_name() -> None:

@@ -13,7 +13,7 @@ from gateway.federation.composition.merging.fields import inherit_from_interface
 from gateway.federation.composition.merging.inputs import merge_input_type
 from gateway.federation.composition.merging.overrides import Overrides, find_overrides
 from gateway.federation.composition.merging.types import declare_types
-from gateway.federation.composition.model import Kind, SubgraphSchema
+from gateway.federation.composition.model import ROOT_TYPES, Kind, SubgraphSchema
 from gateway.federation.composition.supergraph import Supergraph
 
 
@@ -29,7 +29,7 @@ def merge_subgraphs(schemas: Sequence[SubgraphSchema], problems: Problems) -> tu
         elif merged.kind is Kind.INPUT_OBJECT:
             merge_input_type(merged, context)
     # A root type without a field, such as one that held nothing but machinery, is no root.
-    for name in ("Query", "Mutation", "Subscription"):
+    for name in ROOT_TYPES:
         if name in context.types and not context.types[name].fields:
             del context.types[name]
     inherit_from_interface_objects(context.types, context)

@@ -1,17 +1,13 @@
 """Named types: one kind for each name, the ``join__type`` records, interfaces and union members."""
 
-from collections.abc import Iterable
-
-from gateway.federation.composition.errors import name_list
 from gateway.federation.composition.fieldsets import parse_field_set, print_field_set
 from gateway.federation.composition.merging.applied import merge_applied
 from gateway.federation.composition.merging.context import MergeContext
 from gateway.federation.composition.merging.descriptions import merge_descriptions
-from gateway.federation.composition.model import Kind, SubgraphSchema, TypeDef
+from gateway.federation.composition.model import ROOT_TYPES, Kind, SubgraphSchema, TypeDef
 from gateway.federation.composition.supergraph import JoinType, MergedType
 
 _KIND_WORDS = {Kind.INPUT_OBJECT: "input type", Kind.OBJECT: "object type", Kind.INTERFACE: "interface"}
-_ROOTS = frozenset({"Query", "Mutation", "Subscription"})
 
 
 def declare_types(context: MergeContext) -> None:
@@ -28,7 +24,6 @@ def declare_types(context: MergeContext) -> None:
                 coordinates=[name],
             )
             continue
-        _check_base(name, sources, context)
         context.types[name] = _declare(name, kinds.pop(), sources, context)
 
 
@@ -41,14 +36,6 @@ def _word(definition: TypeDef) -> str:
         return "an interface object"
     word = _KIND_WORDS.get(definition.kind, definition.kind.lower())
     return f"{'an' if word[0] in 'aeio' else 'a'} {word}"
-
-
-def _check_base(name: str, sources: Iterable[tuple[SubgraphSchema, TypeDef]], context: MergeContext) -> None:
-    sources = list(sources)
-    if name not in _ROOTS and all(definition.is_extension for _, definition in sources):
-        subgraphs = [schema.name for schema, _ in sources]
-        message = f'"{name}" is extended in {name_list(subgraphs)} and defined nowhere'
-        context.problems.error("EXTENSION_WITH_NO_BASE", message, subgraphs=subgraphs, coordinates=[name])
 
 
 def _declare(name: str, kind: Kind, sources: list[tuple[SubgraphSchema, TypeDef]], context: MergeContext) -> MergedType:
@@ -69,7 +56,7 @@ def _declare(name: str, kind: Kind, sources: list[tuple[SubgraphSchema, TypeDef]
 
 def _join_types(schema: SubgraphSchema, definition: TypeDef) -> list[JoinType]:
     # An extension of a root type is how every subgraph but one would have to write it: it says nothing.
-    is_extension = schema.is_fed2 and definition.is_extension and definition.name not in _ROOTS
+    is_extension = schema.is_fed2 and definition.is_extension and definition.name not in ROOT_TYPES
     keys = [
         JoinType(
             schema.graph,

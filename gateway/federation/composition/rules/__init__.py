@@ -1,5 +1,6 @@
-"""Rules that one subgraph must meet by itself, before anything is merged."""
+"""Rules that subgraphs must meet before anything is merged."""
 
+from gateway.federation.composition.rules.bases import check_bases
 from gateway.federation.composition.rules.subgraphs import check_subgraph
 
-__all__ = ["check_subgraph"]
+__all__ = ["check_bases", "check_subgraph"]

@@ -21,6 +21,9 @@ def check_placement(reporter: Reporter) -> None:
             for arg in field.args.values():
                 names = [each.name for each in arg.directives if each.is_known]
                 _check_unsupported(reporter, f"{at(parent, field)}({arg.name}:)", names)
+            if field.has("cacheTag"):
+                message = f'"{at(parent, field)}" has @cacheTag, which the supergraph does not carry'
+                reporter.problems.hint("DIRECTIVE_NOT_CARRIED", message, subgraphs=[reporter.schema.name])
             if parent.kind is Kind.INTERFACE and field.has("shareable"):
                 message = f'"{at(parent, field)}" belongs to an interface, which shares nothing by itself'
                 reporter.error("INVALID_SHAREABLE_USAGE", at(parent, field), message, field.line)

@@ -16,7 +16,7 @@ from itertools import product
 
 from gateway.federation.composition.errors import Problems, name_list
 from gateway.federation.composition.merging.overrides import Overrides
-from gateway.federation.composition.model import COMPOSITE, Kind
+from gateway.federation.composition.model import COMPOSITE, ROOT_TYPES, Kind
 from gateway.federation.composition.satisfiability.explain import explain, print_query
 from gateway.federation.composition.satisfiability.graphs import Graphs, Position
 from gateway.federation.composition.satisfiability.moves import Moves
@@ -27,8 +27,6 @@ from gateway.federation.composition.typerefs import named
 MAX_STATES = 50_000
 # With more labels than this, each is tried alone instead of in every combination.
 _COMBINED_LABELS = 4
-
-_ROOTS = ("Query", "Mutation", "Subscription")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ class _Walk:
             queue.extend(self._next(state))
 
     def _roots(self) -> Iterator[State]:
-        for name in _ROOTS:
+        for name in ROOT_TYPES:
             if name in self._types:
                 positions = frozenset(
                     Position(name, graph) for graph, schema in self._graphs.schemas.items() if name in schema.types
