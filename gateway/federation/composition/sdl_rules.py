@@ -159,6 +159,7 @@ def check_sdl(subgraph: str, document: DocumentNode, vocabulary: Vocabulary, pro
     found: list[GraphQLError] = []
     # One rule can report a duplicate definition in a way that hides others: keep them all.
     found.extend(validate_sdl(document))
+    found.extend(_redefined_scalars(document))
     if not found:
         try:
             schema = build_ast_schema(document, assume_valid_sdl=True)
@@ -169,6 +170,14 @@ def check_sdl(subgraph: str, document: DocumentNode, vocabulary: Vocabulary, pro
     for each in found:
         _report(subgraph, each, vocabulary, problems)
     return not found
+
+
+def _redefined_scalars(document: DocumentNode) -> Iterator[GraphQLError]:
+    """Built-in scalars may be spelled out, as scalars; graphql-core takes any type of their name."""
+    for node in document.definitions:
+        is_other = isinstance(node, TypeDefinitionNode) and not isinstance(node, ScalarTypeDefinitionNode)
+        if isinstance(node, TypeDefinitionNode) and is_other and node.name.value in BUILT_IN_SCALARS:
+            yield GraphQLError(f'"{node.name.value}" is a built-in scalar', nodes=node)
 
 
 def _invalid_defaults(schema: GraphQLSchema) -> Iterator[GraphQLError]:

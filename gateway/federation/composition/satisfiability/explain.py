@@ -30,7 +30,7 @@ def _from(moves: Moves, type_name: str, field_name: str, start: Position) -> Ite
     pool = moves.reach(start)
     reached = {(each.type, each.graph) for each in pool}
     for each in pool:
-        yield from _at(moves, each, field_name, pool)
+        yield from _at(moves, each, field_name)
     for graph, schema in graphs.schemas.items():
         for name in dict.fromkeys((start.type, type_name, *_interface_objects(graphs, type_name, graph))):
             target = Position(name, graph)
@@ -45,7 +45,7 @@ def _interface_objects(graphs: Graphs, type_name: str, graph: str) -> list[str]:
     return [name for name in names if name in graphs.schemas[graph].types]
 
 
-def _at(moves: Moves, position: Position, field_name: str, pool: Sequence[Position]) -> Iterator[str]:
+def _at(moves: Moves, position: Position, field_name: str) -> Iterator[str]:
     graphs = moves.graphs
     schema = graphs.schemas[position.graph]
     field = graphs.definition(position).fields.get(field_name)
@@ -58,7 +58,7 @@ def _at(moves: Moves, position: Position, field_name: str, pool: Sequence[Positi
     elif edge is None:
         yield f'"{schema.name}" does not resolve {coordinate}: an @override gives it to another subgraph'
     elif edge.requires:
-        missing = moves.missing(edge.requires, pool)
+        missing = moves.missing(edge.requires, moves.reach(position))
         if missing is not None:
             yield f'"{schema.name}" requires "{print_field_set(edge.requires)}" for it, and "{missing}" cannot be had'
         else:

@@ -55,24 +55,17 @@ class Moves:
         if known is not None:
             return known
         cut_before = self._cut
-        pool = self.reach(start)
-        found = tuple(dict.fromkeys(child for each in pool for child in self.children(each, field_name, pool)))
+        found = tuple(dict.fromkeys(child for each in self.reach(start) for child in self.children(each, field_name)))
         if self._cut == cut_before:
             self._children[start, field_name] = found
         return found
 
-    def children(
-        self,
-        position: Position,
-        field_name: str,
-        pool: Sequence[Position],
-        allowed: frozenset[str] | None = None,
-    ) -> list[Position]:
+    def children(self, position: Position, field_name: str, allowed: frozenset[str] | None = None) -> list[Position]:
         """The positions behind a field in this very subgraph; an abstract type's field may be taken type by type."""
         definition = self.graphs.definition(position)
         if definition.kind is Kind.OBJECT:
             edge = self.graphs.edge(position, field_name)
-            if edge is None or (edge.requires and not self._can_require(position, field_name, edge.requires, pool)):
+            if edge is None or (edge.requires and not self._can_require(position, field_name, edge.requires)):
                 return []
             return [edge.child]
         types = self.graphs.runtime_types(position)
@@ -97,14 +90,19 @@ class Moves:
                 return False
         return True
 
-    def _can_require(self, position: Position, field_name: str, requires: FieldSet, pool: Sequence[Position]) -> bool:
-        """Whether the requirement can be fetched, and the subgraph be entered again with it."""
+    def _can_require(self, position: Position, field_name: str, requires: FieldSet) -> bool:
+        """Whether the requirement can be fetched, and the subgraph be entered again with it.
+
+        Both start at the position itself: a plan may know more about the object by the way it came, but then the same
+        field would have a plan on one path and none on another.
+        """
         asking = (position, field_name)
         if asking in self._requiring:
             self._cut += 1
             return False
         self._requiring.add(asking)
         try:
+            pool = self.reach(position)
             return self.resolves(requires, pool) and self.can_enter(position, pool)
         finally:
             self._requiring.discard(asking)
@@ -124,7 +122,7 @@ class Moves:
                 continue
             if each.name == "__typename":
                 continue
-            children = [child for position in pool for child in self.children(position, each.name, pool)]
+            children = [child for position in pool for child in self.children(position, each.name)]
             if not children:
                 return each.name
             if each.selections:

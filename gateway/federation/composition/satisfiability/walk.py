@@ -122,7 +122,7 @@ class _Walk:
             if field.has("inaccessible") or (state.type, field.name) in self._reported:
                 continue
             pools = [self._moves.reach(start) for start in state.positions]
-            if any(self._moves.children(each, field.name, pool, allowed) for pool in pools for each in pool):
+            if any(self._moves.children(each, field.name, allowed) for pool in pools for each in pool):
                 continue
             self._reported.add((state.type, field.name))
             child = self._types.get(named(field.type))
