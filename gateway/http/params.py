@@ -171,6 +171,7 @@ def _refuse_body(body: bytes, error: Exception) -> NoReturn:
             for name in ("query", "operationName"):
                 if not isinstance(value.get(name), str | None):
                     raise MalformedRequest(f'The parameter "{name}" must be a string.') from error
+            _refuse_repeated(body)  # the last value, which `value` has, is right: an earlier one was not
         raise MalformedRequest("The body must be a JSON object.") from error
     raise MalformedRequest(f"The body is not JSON: {error}.") from error
 

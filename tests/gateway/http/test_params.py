@@ -139,6 +139,7 @@ def test_a_body_that_is_not_a_json_object_is_refused(content: bytes, message: st
         b'{"\\u0071uery":"a","quer\\u0079":"b"}',
         b'{"operationName":"a","operationName" : "b","query":"c"}',
         b'{"extensions":{},"extensions":{}}',
+        b'{"query":1,"query":"a"}',
     ],
 )
 def test_a_parameter_given_twice_in_a_body_is_refused(content: bytes) -> None:
@@ -248,6 +249,16 @@ def test_a_body_that_is_nothing_but_deep_is_refused(pair: str, depth: int) -> No
     content = (pair[:-1] * depth + "1" + pair[-1] * depth).encode()
     with pytest.raises((MalformedRequest, LimitExceeded)):
         from_body(content)
+
+
+def test_no_depth_gives_anything_but_parameters_or_a_refusal() -> None:
+    refused = 0
+    for depth in range(1, 1_200):  # the stack ends somewhere here, in one parser before the other
+        try:
+            from_body(b'{"query":"\\u0041","x":' + b"[" * depth + b"]" * depth + b"}")
+        except LimitExceeded:
+            refused += 1
+    assert refused > 0
 
 
 def test_escapes_that_are_not_json_are_refused_under_unknown_keys_too() -> None:
