@@ -11,6 +11,8 @@ UPSTREAMS: Mapping[str, tuple[str, ...]] = {
     "customers": ("graphql", "rest"),
     "invoices": ("graphql", "rest"),
     "bank": ("rest",),
+    "products": ("graphql", "rest"),
+    "reviews": ("graphql",),
 }
 """The demo's upstreams with the protocols they speak."""
 

@@ -14,6 +14,8 @@ from demo.customers import customers_app
 from demo.faults import FaultBoard
 from demo.faulty import Faulty, Sleep, Temper
 from demo.invoices import invoices_app
+from demo.products import products_app
+from demo.reviews import reviews_app
 from demo.serving import AppServer
 
 
@@ -25,9 +27,11 @@ class Ports:
     customers: int = 4101
     invoices: int = 4102
     bank: int = 4103
+    products: int = 4104
+    reviews: int = 4105
 
 
-ANY_PORTS = Ports(0, 0, 0, 0)
+ANY_PORTS = Ports(0, 0, 0, 0, 0, 0)
 """Free ports for everything, as tests want them."""
 
 
@@ -44,6 +48,8 @@ class Demo:
             "customers": (customers_app(), ports.customers, None),
             "invoices": (invoices_app(), ports.invoices, None),
             "bank": (bank_app(), ports.bank, TEMPER),
+            "products": (products_app(), ports.products, None),
+            "reviews": (reviews_app(), ports.reviews, None),
         }
         rng = random.Random(seed)
         self._servers = {
@@ -95,7 +101,7 @@ async def serve_demo(ports: Ports | None = None, *, seed: int = 1, sleep: Sleep 
     """Run the demo upstreams inside the block; at its end they are gone, whatever hangs.
 
     Args:
-        ports: default: control 4100, customers 4101, invoices 4102, bank 4103.
+        ports: default: control 4100, customers 4101, invoices 4102, bank 4103, products 4104, reviews 4105.
         seed: of what is left to chance; the same seed gives the same failures in the same order of requests.
         sleep: what the bank and slow upstreams wait with.
 

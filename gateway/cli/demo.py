@@ -29,7 +29,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--config", type=Path, default=_CONFIG, help="default: demo/gateway.yaml")
     parser.add_argument("--port", type=int, help="port of the gateway; default: server.port of the file")
     parser.add_argument(
-        "--control-port", type=int, default=4100, help="port of the switches; the upstreams take the next three"
+        "--control-port", type=int, default=4100, help="port of the switches; the upstreams take the next five"
     )
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         SchemaError: a module of its imports cannot be used.
     """
     first: int = options.control_port
-    ports = Ports(control=first, customers=first + 1, invoices=first + 2, bank=first + 3)
+    ports = Ports(control=first, **{name: first + n for n, name in enumerate(UPSTREAMS, 1)})
     urls = {f"{name.upper()}_URL": f"http://127.0.0.1:{getattr(ports, name)}" for name in UPSTREAMS}
     config = load(options.config, {**urls, **os.environ})
     configure_logs(config)

@@ -1,12 +1,13 @@
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
 from demo import switches
-from demo.run import ANY_PORTS, Demo, Ports, serve_demo
+from demo.run import ANY_PORTS, Demo, serve_demo
 from demo.switches import DemoError
 from tests.testkit.clock import ManualClock
 from tests.testkit.ports import bound_port
@@ -99,7 +100,7 @@ async def test_any_later_switch_brings_a_downed_upstream_up(demo: Demo, client: 
     assert (await ask_graphql(demo, client)).status_code == 500
     assert (await ask_rest(demo, client)).status_code == 200
     faults = await list_faults(demo)
-    assert [name for name, entry in faults.items() if entry["down"]] == ["invoices", "bank"]
+    assert [name for name, entry in faults.items() if entry["down"]] == ["invoices", "bank", "products", "reviews"]
     await mend(demo, "all")
     assert not any(entry["down"] for entry in (await list_faults(demo)).values())
     assert (await ask_graphql(demo, client)).status_code == 200
@@ -127,7 +128,7 @@ async def test_the_list_shows_faults_and_counts(demo: Demo, client: httpx.AsyncC
 
 
 async def test_unknown_targets_and_modes_are_answered_with_those_there_are(demo: Demo) -> None:
-    with pytest.raises(DemoError, match=r"no customer; the targets are customers\.graphql, .* bank, all$"):
+    with pytest.raises(DemoError, match=r"no customer; the targets are customers\.graphql, .* reviews, all$"):
         await break_(demo, "customer", "error")
     with pytest.raises(DemoError, match=r"no bank\.graphql"):
         await mend(demo, "bank.graphql")
@@ -171,5 +172,5 @@ async def test_a_taken_port_is_named_and_nothing_is_left_running(client: httpx.A
 
     async with serve(app) as taken:
         with pytest.raises(OSError, match=f"127.0.0.1:{taken.port}"):
-            async with serve_demo(Ports(0, 0, 0, taken.port)):
+            async with serve_demo(replace(ANY_PORTS, bank=taken.port)):
                 pass

@@ -109,6 +109,6 @@ async def test_the_bank_gives_accounts_by_customer(demo: Demo, client: httpx.Asy
     assert (await client.get(f"{base}/x")).status_code == 404
 
 
-@pytest.mark.parametrize("name", ["customers", "invoices", "bank"])
+@pytest.mark.parametrize("name", ["customers", "invoices", "bank", "products", "reviews"])
 async def test_each_says_it_is_alive(demo: Demo, client: httpx.AsyncClient, name: str) -> None:
     assert (await client.get(f"{demo.urls[name]}/health")).text == "ok"
