@@ -19,7 +19,7 @@ UpstreamError
 What a stage does with an error is written on the error, as data: see the class attributes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 
@@ -176,3 +176,13 @@ class ServiceUnavailable(UpstreamError):
         super().__init__(service, f"no way to it answered ({reasons})", retry_after_s=min(waits, default=None))
         self.causes = tuple(causes)
         self.allows_stale = any(c.allows_stale for c in causes)  # type: ignore[misc]  # one refusal does not hide a failure
+
+
+def upstream_error_types() -> Iterator[type[UpstreamError]]:
+    """Every kind of error that has a code of its own."""
+    pending = list(UpstreamError.__subclasses__())
+    while pending:
+        kind = pending.pop()
+        pending += kind.__subclasses__()
+        if "code" in vars(kind):
+            yield kind

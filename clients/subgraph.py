@@ -94,12 +94,12 @@ class _Error(msgspec.Struct):
 
 
 class _Envelope(msgspec.Struct):
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
     errors: list[_Error] | None = None
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
-_entity_lists = msgspec.json.Decoder(dict[str, list[msgspec.Raw] | None])
+_entity_lists = msgspec.json.Decoder(dict[str, list[msgspec.Raw] | None])  # each list is read, its entities are not
 _NULL = b"null"
 
 
@@ -112,14 +112,15 @@ def read_subgraph_answer(call: Call, body: bytes) -> SubgraphAnswer:
     """
     envelope = _envelope.decode(body)
     errors = envelope.errors or []
-    has_data = envelope.data is not None and bytes(envelope.data) != _NULL
+    has_data = bytes(envelope.data) != _NULL
     if not has_data and not errors:
         raise msgspec.ValidationError("neither data nor errors")
     batch = call.operation.batch
     if not isinstance(batch, EntityBatch) or call.keys is None:
-        value = bytes(envelope.data) if envelope.data is not None else _NULL
-        return SubgraphAnswer(value, tuple(_problem(e, None, tuple(e.path or ())) for e in errors), has_data)
-    lists = _entity_lists.decode(envelope.data) if has_data and envelope.data is not None else {}
+        return SubgraphAnswer(
+            bytes(envelope.data), tuple(_problem(e, None, tuple(e.path or ())) for e in errors), has_data
+        )
+    lists = _entity_lists.decode(envelope.data) if has_data else {}
     firsts, entities = _entities(batch, call.keys, lists, failed=bool(errors))
     return SubgraphAnswer(entities, tuple(_entity_problem(e, firsts) for e in errors), has_data)
 

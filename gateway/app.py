@@ -6,23 +6,25 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.routing import Route
 
 from clients.clock import Clock, SystemClock
 from gateway import identity
-from gateway.config import Config, load
+from gateway.config import Config, FederationConfig, load
 from gateway.http.endpoint import Answer, Exchange, GraphQLEndpoint
 from gateway.http.graphiql import GraphiQL
 from gateway.identity import Identifier
 from gateway.ops.probes import probe_routes
 from gateway.pipeline import OperationPipeline
-from gateway.runtime import Runtime, Wires, load_schema, open_runtime, pyreqwest_wire
+from gateway.runtime import Parts, Runtime, Wires, load_schema, open_runtime, pyreqwest_wire
 from gateway.telemetry import logs
 from gateway.telemetry.requests import RequestLog
 from gateway.telemetry.upstreams import UpstreamLog
 
 CONFIG_VARIABLE = "BREAKWATER_CONFIG"
+SUPERGRAPH_VARIABLE = "BREAKWATER_SUPERGRAPH"
 
 
 class _Serving:
@@ -60,14 +62,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with open_runtime(
-            config,
-            schema,
-            wires=wires,
-            hooks=UpstreamLog(),
-            clock=clock,
-            random=random or Random(),
-        ) as runtime:
+        parts = Parts(wires, UpstreamLog(), clock, random or Random(), log.masked)
+        async with open_runtime(config, schema, parts) as runtime:
             identifier = Identifier(config.identity, config.trusted_networks())
             serving.pipeline = OperationPipeline(runtime, identifier, log)
             serving.runtime = runtime
@@ -93,9 +89,27 @@ def create_app(
     return Starlette(routes=routes, lifespan=lifespan)
 
 
+def load_config(file: Path | None, supergraph: str | None = None) -> Config:
+    """The configuration of a file, of a supergraph alone with defaults, or of both: then the supergraph is this one.
+
+    Args:
+        file: default: gateway.yaml, unless a supergraph is given.
+        supergraph: file or URL.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    if supergraph is None:
+        return load(file or Path("gateway.yaml"))
+    config = Config() if file is None else load(file)
+    base = config.federation or FederationConfig(local=None)
+    return msgspec.structs.replace(config, federation=msgspec.structs.replace(base, supergraph=supergraph))
+
+
 def from_environment() -> Starlette:
-    """The application of the file that BREAKWATER_CONFIG names; what each worker process builds."""
-    config = load(Path(os.environ[CONFIG_VARIABLE]))
+    """The application that BREAKWATER_CONFIG and BREAKWATER_SUPERGRAPH name; what each worker process builds."""
+    file = os.environ.get(CONFIG_VARIABLE)
+    config = load_config(Path(file) if file else None, os.environ.get(SUPERGRAPH_VARIABLE) or None)
     configure_logs(config)
     return create_app(config)
 

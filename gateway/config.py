@@ -91,6 +91,28 @@ class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Least level that is written. Default info."""
 
 
+class SubgraphConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Makes a service a federation subgraph."""
+
+    sdl: str | None = None
+    """File with its SDL, relative to this file. Default: the service is asked for it (`_service { sdl }`)."""
+
+
+class FederationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The supergraph: from a file or address, or composed of the services that are subgraphs."""
+
+    supergraph: str | None = None
+    """File (relative to this file) or http(s) URL of a supergraph SDL. Default: the subgraphs below are composed."""
+    poll_interval_s: PositiveSeconds | None = 10.0
+    """How often the source is looked at for a newer one; null looks once. Default 10."""
+    last_good: str | None = None
+    """File that keeps the last good supergraph, to start from when the source is down. Off by default."""
+    local: str | None = "local"
+    """Name of this process's own schema as a subgraph; null leaves it out. Default local."""
+    as_subgraph: bool = False
+    """Serve this process's own schema as a subgraph to another gateway (`_service`, `_entities`). Default false."""
+
+
 class ServiceConfig(ServicePolicy, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One upstream. Whatever a profile says can be overridden here, key by key."""
 
@@ -104,6 +126,8 @@ class ServiceConfig(ServicePolicy, frozen=True, forbid_unknown_fields=True, kw_o
     """Request headers it is sent; nothing else of the client's leaves. Default: x-request-id, x-correlation-id."""
     headers: dict[HeaderName, str] = msgspec.field(default_factory=dict)
     """Headers sent with every call, such as an API key (write ${NAME}, not the key)."""
+    subgraph: SubgraphConfig | None = None
+    """Given (`{}` is enough), the service is composed into the supergraph."""
     routes: dict[str, str] = msgspec.field(default_factory=dict)
     """REST routes by operation name, in place of the declared ones: `METHOD /path{?query}`."""
 
@@ -127,6 +151,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: IdentityConfig = IdentityConfig()
     cache: CacheConfig = CacheConfig()
     redis: RedisConfig | None = None
+    federation: FederationConfig | None = None
     log: LogConfig = LogConfig()
     imports: list[str] = []
     """Python modules that declare Query (and Mutation) fields: yours, or those of `schema`."""
@@ -170,7 +195,7 @@ def load(path: FilePath, environment: Mapping[str, str] = os.environ) -> Config:
         raise ConfigError(str(path), [Finding((), f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), [Finding((), "is not UTF-8 text")]) from error
-    return parse(text, environment, source=str(path))
+    return _located(parse(text, environment, source=str(path)), path.resolve().parent)
 
 
 def parse(text: str, environment: Mapping[str, str], *, source: str = "gateway.yaml") -> Config:
@@ -194,6 +219,30 @@ def parse(text: str, environment: Mapping[str, str], *, source: str = "gateway.y
         placed = [Finding(f.path, f.message, f.line or document.line(f.path)) for f in findings]
         raise ConfigError(source, sorted(placed, key=lambda f: f.line or 0))
     return msgspec.convert(data, Config)
+
+
+def is_url(text: str) -> bool:
+    """Whether a supergraph is at an address, not in a file."""
+    return text.startswith(("http://", "https://"))
+
+
+def _located(config: Config, folder: FilePath) -> Config:
+    """The configuration with its file names made absolute; they are relative to the file they stand in."""
+    federation = config.federation
+    if federation is not None:
+        graph, kept = federation.supergraph, federation.last_good
+        federation = msgspec.structs.replace(
+            federation,
+            supergraph=graph if graph is None or is_url(graph) else str(folder / graph),
+            last_good=None if kept is None else str(folder / kept),
+        )
+    services = {
+        name: service
+        if service.subgraph is None or service.subgraph.sdl is None
+        else msgspec.structs.replace(service, subgraph=SubgraphConfig(str(folder / service.subgraph.sdl)))
+        for name, service in config.services.items()
+    }
+    return msgspec.structs.replace(config, federation=federation, services=services)
 
 
 def _with_profiles(data: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:
@@ -250,13 +299,36 @@ def _meaning(config: Config) -> list[Finding]:
     if config.redis is not None and urlsplit(config.redis.url).scheme not in {"redis", "rediss", "unix"}:
         findings.append(Finding(("redis", "url"), "expected a URL such as redis://host:6379/0"))
     for name, service in config.services.items():
-        findings += _service_meaning(("services", name), service)
-    return findings
+        findings += _service_meaning(("services", name), service, config.federation)
+    return findings + _federation_meaning(config)
 
 
-def _service_meaning(path: Path, service: ServiceConfig) -> list[Finding]:
+def _federation_meaning(config: Config) -> list[Finding]:
+    federation = config.federation
+    subgraphs = [name for name, service in config.services.items() if service.subgraph is not None]
+    if federation is None:
+        message = "needs the section federation: (`federation: {}` composes the subgraphs)"
+        return [Finding(("services", name, "subgraph"), message) for name in subgraphs]
+    if federation.supergraph is not None and subgraphs:
+        message = "is composed by whoever made federation.supergraph; remove one of the two"
+        return [Finding(("services", name, "subgraph"), message) for name in subgraphs]
+    if federation.supergraph is None and not subgraphs and not federation.as_subgraph:
+        return [Finding(("federation",), "gives no supergraph; add supergraph:, or subgraph: {} to a service")]
+    if federation.as_subgraph and (federation.supergraph is not None or subgraphs):
+        message = "cannot go with a supergraph of its own; remove one of the two"
+        return [Finding(("federation", "as_subgraph"), message)]
+    if federation.local is not None and federation.local in config.services:
+        message = f"{federation.local} is the name of a service too; choose another"
+        return [Finding(("federation", "local"), message)]
+    return []
+
+
+def _service_meaning(path: Path, service: ServiceConfig, federation: FederationConfig | None) -> list[Finding]:
     findings = []
-    if service.graphql is None and service.rest is None:
+    elsewhere = federation is not None and federation.supergraph is not None  # the supergraph may give the address
+    if service.subgraph is not None and service.graphql is None:
+        findings.append(Finding((*path, "subgraph"), "has no address; give graphql:"))
+    elif service.graphql is None and service.rest is None and not elsewhere:
         findings.append(Finding(path, "has no address; give graphql: or rest: (or both)"))
     for key, url in (("graphql", service.graphql), ("rest", service.rest)):
         if url is not None and (wrong := _wrong_url(url, query=key == "graphql")):

@@ -7,7 +7,7 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from clients.errors import UpstreamError
+from clients.errors import UpstreamError, upstream_error_types
 from gateway.http.errors import INTERNAL_MESSAGE, error_entry
 
 EXECUTION_CODES = (
@@ -19,7 +19,8 @@ EXECUTION_CODES = (
 )
 """Code, category and meaning of the errors that are neither an upstream's nor the request's."""
 
-_PLAN_CATEGORIES = {
+_CATEGORIES = {
+    **{kind.code: kind.category for kind in upstream_error_types()},
     "GRAPHQL_PARSE_FAILED": "validation",
     "GRAPHQL_VALIDATION_FAILED": "validation",
     "BAD_USER_INPUT": "validation",
@@ -133,4 +134,4 @@ class ErrorFormatter:
 
 
 def _category(code: str) -> str:
-    return _PLAN_CATEGORIES.get(code, "external_service")
+    return _CATEGORIES.get(code, "external_service")

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from clients.errors import ServerFailed, ServiceUnavailable, UpstreamError
+from clients.errors import ServerFailed, ServiceUnavailable, UpstreamError, upstream_error_types
 from gateway.config import Config
 from gateway.errors import EXECUTION_CODES
 from gateway.http.errors import request_error_types
@@ -136,7 +136,7 @@ def errors_markdown() -> str:
         "| code | category | counts | retried | falls back | stale | meaning |",
         "|---|---|---|---|---|---|---|",
     ]
-    lines += sorted(_upstream_row(e) for e in _descendants(UpstreamError) if "code" in vars(e))
+    lines += sorted(_upstream_row(e) for e in upstream_error_types())
     lines += ["", "## Of execution", "", "| code | category | meaning |", "|---|---|---|"]
     lines += [f"| `{code}` | {category} | {meaning} |" for code, category, meaning in EXECUTION_CODES]
     return "\n".join(lines) + "\n"
@@ -157,12 +157,6 @@ def _yes(value: bool) -> str:
 
 def _first_line(kind: type) -> str:
     return (inspect.getdoc(kind) or "").splitlines()[0]
-
-
-def _descendants(kind: type[UpstreamError]) -> Iterator[type[UpstreamError]]:
-    for below in kind.__subclasses__():
-        yield below
-        yield from _descendants(below)
 
 
 def write(folder: Any) -> None:

@@ -5,10 +5,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 import strawberry
+from graphql import GraphQLSchema
 
 from clients.clock import Clock
 from clients.hooks import Hooks
@@ -23,6 +25,11 @@ from clients.transports.pyreqwest_wire import PyreqwestWire
 from clients.upstream import Upstream
 from gateway.checks import check_operations
 from gateway.config import Config, ConfigError
+from gateway.errors import OnMasked
+from gateway.execution import Executor, FederatedExecutor, StrawberryExecutor
+from gateway.federation.local import LocalSubgraph
+from gateway.federation.serving import ServedSupergraph
+from gateway.federation.source import find_source
 from gateway.http.documents import DocumentCache
 from gateway.yaml_source import Finding
 from schema.build import build_schema, core_schema
@@ -52,21 +59,47 @@ class Runtime:
     """A running gateway. Satisfies schema.context.GatewayState."""
 
     config: Config
-    schema: strawberry.Schema
-    documents: DocumentCache
-    upstreams: Mapping[str, Upstream]
+    executor: Executor
+    services: Mapping[str, Upstream]
     stores: Mapping[str, Trouble]
+    supergraph: ServedSupergraph | None
     clock: Clock
     started_at: datetime
 
     @property
-    def store_status(self) -> Mapping[str, str]:
-        """Each store of answers, and what is wrong with it."""
-        return {name: trouble() for name, trouble in self.stores.items()}
+    def upstreams(self) -> Mapping[str, Upstream]:
+        """The services of gateway.yaml, and those that only the supergraph names."""
+        if self.supergraph is None:
+            return self.services
+        return {**self.services, **self.supergraph.snapshot.upstreams}
+
+    @property
+    def dependencies(self) -> Mapping[str, str]:
+        """What else is depended on, and what is wrong with it."""
+        found = {f"store:{name}": trouble() for name, trouble in self.stores.items()}
+        if self.supergraph is not None:
+            found["supergraph"] = self.supergraph.status.trouble
+        return found
 
     def wall(self, at: float) -> datetime:
         """A monotonic time as the time people read."""
         return self.clock.wall() - timedelta(seconds=self.clock.now() - at)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a runtime is made of that is not of its own making.
+
+    Attributes:
+        wires: makes each service's wire; what it makes is closed with the runtime.
+        on_masked: gets the cause of each masked error of the local subgraph.
+    """
+
+    wires: Wires
+    hooks: Hooks
+    clock: Clock
+    random: Random
+    on_masked: OnMasked
 
 
 def load_schema(config: Config) -> strawberry.Schema:
@@ -76,7 +109,7 @@ def load_schema(config: Config) -> strawberry.Schema:
         SchemaError: a module cannot be used.
         ConfigError: an operation and the services do not fit.
     """
-    schema = build_schema(config.imports)
+    schema = build_schema(config.imports, federated=config.federation is not None)
     findings = check_operations(schema, config)
     if findings:
         raise ConfigError("schema", findings)
@@ -84,43 +117,71 @@ def load_schema(config: Config) -> strawberry.Schema:
 
 
 @asynccontextmanager
-async def open_runtime(
-    config: Config, schema: strawberry.Schema, *, wires: Wires, hooks: Hooks, clock: Clock, random: Random
-) -> AsyncIterator[Runtime]:
+async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) -> AsyncIterator[Runtime]:
     """Open what the configuration names, and close it in reverse order, whatever happens.
 
-    `schema` is as `load_schema` gives it; what `wires` makes is closed with the runtime.
+    `schema` is as `load_schema` gives it.
+
+    Raises:
+        SourceError: there is no supergraph to start with.
+        FederationError: the supergraph is not usable.
     """
+    clock = parts.clock
     async with AsyncExitStack() as stack:
-        memory = MemoryStore(config.cache.max_entries, config.cache.max_bytes, clock)
-        store: Store = memory
-        stores: dict[str, Trouble] = {"memory": str}
-        if config.redis is not None:
-            redis_store = _redis_store()
-            redis = redis_store(config.redis.url, clock, random, timeout_s=config.redis.timeout_s)
-            await stack.enter_async_context(redis)
-            store = TieredStore(memory, redis)
-            stores["redis"] = partial(_trouble, redis)
-        upstreams = {}
-        for service in config.clients_services():
-            wire = wires(service)
-            stack.push_async_callback(wire.aclose)
-            upstream = Upstream(service, wire, store, hooks=hooks, clock=clock, random=random)
-            upstreams[service.name] = await stack.enter_async_context(upstream)
-        introspection = config.server.introspection
+        store, stores = await _open_stores(config, parts, stack)
+
+        def open_upstream(service: Service, owner: AsyncExitStack) -> Upstream:
+            wire = parts.wires(service)
+            owner.push_async_callback(wire.aclose)
+            upstream = Upstream(service, wire, store, hooks=parts.hooks, clock=clock, random=parts.random)
+            owner.push_async_exit(upstream)
+            return upstream
+
+        services = {s.name: s for s in config.clients_services()}
+        upstreams = {name: open_upstream(s, stack) for name, s in services.items() if s.graphql or s.rest}
+        supergraph = None
+        if config.federation is not None and not config.federation.as_subgraph:
+            local = config.federation.local
+            supergraph = ServedSupergraph(
+                find_source(config, schema),
+                services,
+                known=upstreams,
+                open_upstream=open_upstream,
+                make_documents=lambda engine: _documents(config, engine.api_schema),
+                local=(local, LocalSubgraph(schema, parts.on_masked, clock)) if local else None,
+                poll_interval_s=config.federation.poll_interval_s,
+                last_good=Path(config.federation.last_good) if config.federation.last_good else None,
+                clock=clock,
+            )
+            await stack.enter_async_context(supergraph)
         yield Runtime(
             config=config,
-            schema=schema,
-            documents=DocumentCache(
-                core_schema(schema),
-                introspection=config.development if introspection is None else introspection,
-                suggestions=config.development,
+            executor=FederatedExecutor(supergraph, parts.random)
+            if supergraph is not None
+            else StrawberryExecutor(
+                schema, _documents(config, core_schema(schema)), hide_suggestions=not config.development
             ),
-            upstreams=upstreams,
+            services=upstreams,
             stores=stores,
+            supergraph=supergraph,
             clock=clock,
             started_at=clock.wall(),
         )
+
+
+def _documents(config: Config, schema: GraphQLSchema) -> DocumentCache:
+    asked = config.server.introspection
+    introspection = config.development if asked is None else asked
+    return DocumentCache(schema, introspection=introspection, suggestions=config.development)
+
+
+async def _open_stores(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[Store, dict[str, Trouble]]:
+    memory = MemoryStore(config.cache.max_entries, config.cache.max_bytes, parts.clock)
+    if config.redis is None:
+        return memory, {"memory": str}
+    redis = _redis_store()(config.redis.url, parts.clock, parts.random, timeout_s=config.redis.timeout_s)
+    await stack.enter_async_context(redis)
+    return TieredStore(memory, redis), {"memory": str, "redis": partial(_trouble, redis)}
 
 
 def _redis_store() -> "type[RedisStore]":

@@ -3,10 +3,12 @@
 import importlib
 from collections.abc import Iterator, Sequence
 from types import ModuleType
+from typing import Any
 
 import strawberry
+import strawberry.federation
 from graphql import GraphQLSchema
-from strawberry.schema.config import StrawberryConfig
+from strawberry.federation.schema_directives import Key
 from strawberry.tools import merge_types
 from strawberry.types.base import StrawberryObjectDefinition
 
@@ -21,10 +23,15 @@ class SchemaError(Exception):
     """A module of the schema cannot be used; the message names it and says why."""
 
 
-def build_schema(imports: Sequence[str] = ()) -> strawberry.Schema:
+def build_schema(imports: Sequence[str] = (), *, federated: bool = False) -> strawberry.Schema:
     """The schema of the gateway's own fields and those of the given modules.
 
-    A module takes part by having a Strawberry type named `Query`, `Mutation` or `Subscription`, or all of them.
+    A module takes part by having a Strawberry type named `Query`, `Mutation` or `Subscription`, or all of them; in a
+    federation also by having entities (`@strawberry.federation.type(keys=…)`).
+
+    Args:
+        imports: names of modules.
+        federated: make it a subgraph: with `_service`, `_entities` and the directives of Apollo Federation 2.
 
     Raises:
         SchemaError: a module cannot be imported, declares no field, or its types do not fit the others.
@@ -36,14 +43,26 @@ def build_schema(imports: Sequence[str] = ()) -> strawberry.Schema:
             for name in ("Query", "Mutation", "Subscription")
             if (found := [getattr(module, name) for module in modules if hasattr(module, name)])
         }
-        return strawberry.Schema(
-            query=roots["Query"],
-            mutation=roots.get("Mutation"),
-            subscription=roots.get("Subscription"),
-            config=StrawberryConfig(relay_max_results=100),
-        )
+        if federated:
+            return strawberry.federation.Schema(**_roots(roots), types=_entities(modules), federation_version="2.7")
+        return strawberry.Schema(**_roots(roots))
     except Exception as error:
         raise SchemaError(f"the schema of {', '.join(m.__name__ for m in modules)} is not valid: {error}") from error
+
+
+def _roots(roots: dict[str, type]) -> dict[str, Any]:
+    return {"query": roots["Query"], "mutation": roots.get("Mutation"), "subscription": roots.get("Subscription")}
+
+
+def _entities(modules: Sequence[ModuleType]) -> list[type]:
+    """The entities of the modules: some are reached by no field of this schema."""
+    found = []
+    for module in modules:
+        for kind in vars(module).values():
+            definition = getattr(kind, "__strawberry_definition__", None)
+            if any(isinstance(d, Key) for d in getattr(definition, "directives", None) or ()) and kind not in found:
+                found.append(kind)
+    return found
 
 
 def core_schema(schema: strawberry.Schema) -> GraphQLSchema:

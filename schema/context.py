@@ -22,8 +22,8 @@ class GatewayState(Protocol):
         ...
 
     @property
-    def store_status(self) -> Mapping[str, str]:
-        """Each store of answers, and what is wrong with it; an empty string for nothing."""
+    def dependencies(self) -> Mapping[str, str]:
+        """What is depended on besides upstreams, and what is wrong with it; an empty string for nothing."""
         ...
 
     def wall(self, at: float) -> datetime:

@@ -22,7 +22,7 @@ class HealthStatus(enum.Enum):
 class HealthCheck:
     """One thing the gateway depends on."""
 
-    name: str = strawberry.field(description="What it is: `upstream:<name>` or `store:<name>`.")
+    name: str = strawberry.field(description="What it is: `upstream:<name>`, `store:<name>` or `supergraph`.")
     status: HealthStatus = strawberry.field(description="How well it does.")
     reason: str | None = strawberry.field(description="Why it is not OK.")
 
@@ -55,17 +55,17 @@ _FROM_UPSTREAM = {
 
 
 def health_of(state: GatewayState) -> Health:
-    """The health of a gateway; stores and some of the upstreams can only degrade it."""
+    """The health of a gateway; only upstreams, all of them, can bring it down."""
     upstreams = [_check(name, state) for name in state.upstreams]
-    stores = [
+    others = [
         HealthCheck(
-            name=f"store:{name}",
+            name=name,
             status=HealthStatus.DEGRADED if trouble else HealthStatus.OK,
             reason=trouble or None,
         )
-        for name, trouble in state.store_status.items()
+        for name, trouble in state.dependencies.items()
     ]
-    checks = [*upstreams, *stores]
+    checks = [*upstreams, *others]
     status = HealthStatus.OK
     if any(check.status is not HealthStatus.OK for check in checks):
         status = HealthStatus.DEGRADED

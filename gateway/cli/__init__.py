@@ -4,11 +4,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from gateway.cli import check, config_schema, demo, serve
+from gateway.cli import check, config_schema, demo, serve, supergraph
 from gateway.config import ConfigError
+from gateway.federation.errors import FederationError
+from gateway.federation.source import SourceError
 from schema.build import SchemaError
 
-_COMMANDS = (serve, check, config_schema, demo)
+_COMMANDS = (serve, check, supergraph, config_schema, demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options) or 0)
-    except (ConfigError, SchemaError) as error:
+    except (ConfigError, SchemaError, SourceError, FederationError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -7,14 +7,15 @@ from typing import Any
 
 import uvicorn
 
-from gateway.app import CONFIG_VARIABLE, configure_logs, create_app
-from gateway.config import load
+from gateway.app import CONFIG_VARIABLE, SUPERGRAPH_VARIABLE, configure_logs, create_app, load_config
+from gateway.cli.supergraph import require_supergraph
 
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     parser: argparse.ArgumentParser = commands.add_parser("serve", help="serve GraphQL on a socket")
-    parser.add_argument("--config", type=Path, default=Path("gateway.yaml"), help="default: gateway.yaml")
+    parser.add_argument("--config", type=Path, help="default: gateway.yaml, unless --supergraph is given")
+    parser.add_argument("--supergraph", help="file or URL of a supergraph SDL; alone it is enough")
     parser.add_argument("--host", help="address to listen on; default: server.host of the file")
     parser.add_argument("--port", type=int, help="port to listen on; default: server.port of the file")
     parser.add_argument("--workers", type=int, default=1, help="processes that share the socket; default: 1")
@@ -27,11 +28,16 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         ConfigError: the file cannot be used.
         SchemaError: a module of its imports cannot be used.
+        SourceError: there is no supergraph to start with.
+        FederationError: the supergraph is not usable.
     """
-    config = load(options.config)
+    config = load_config(options.config, options.supergraph)
     configure_logs(config)
+    require_supergraph(config)
     app = create_app(config)
-    os.environ[CONFIG_VARIABLE] = str(options.config)
+    # Worker processes build the application themselves, from the same arguments.
+    os.environ[CONFIG_VARIABLE] = str(options.config or "")
+    os.environ[SUPERGRAPH_VARIABLE] = options.supergraph or ""
     uvicorn.run(
         app if options.workers == 1 else "gateway.app:from_environment",
         factory=options.workers != 1,

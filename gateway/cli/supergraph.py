@@ -1,0 +1,94 @@
+"""`gateway compose` and `gateway plan`: what the federation engine would serve, and how it would answer."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+from graphql import GraphQLError, parse
+
+from gateway.app import load_config
+from gateway.config import Config
+from gateway.federation.engine import FederationEngine
+from gateway.federation.errors import InvalidDocument, PlanningError, SupergraphError
+from gateway.federation.executor import SubgraphRequest, SubgraphResponse
+from gateway.federation.source import Fetched, SourceError, find_source
+from gateway.federation.supergraph import derive_api_schema, parse_supergraph
+from gateway.runtime import load_schema
+
+
+def add_to(commands: Any) -> None:
+    """Add both commands to the parser."""
+    compose: argparse.ArgumentParser = commands.add_parser("compose", help="compose the subgraphs of gateway.yaml")
+    compose.add_argument("--config", type=Path, default=Path("gateway.yaml"), help="default: gateway.yaml")
+    compose.add_argument("--output", type=Path, help="file to write; default: standard output")
+    compose.set_defaults(run=_compose)
+    plan: argparse.ArgumentParser = commands.add_parser("plan", help="print the plan of an operation")
+    plan.add_argument("--config", type=Path, help="default: gateway.yaml, unless --supergraph is given")
+    plan.add_argument("--supergraph", help="file or URL of a supergraph SDL")
+    plan.add_argument("--operation", help="its name, when the file has several")
+    plan.add_argument("--label", action="append", default=[], help="an override label that is on; may be repeated")
+    plan.add_argument("query", type=Path, help="file with the operation")
+    plan.set_defaults(run=_plan)
+
+
+def find_supergraph(config: Config) -> Fetched:
+    """The supergraph of a configuration, composed where it is not made already, and known to be usable.
+
+    Raises:
+        SourceError: it cannot be had.
+        SupergraphError: it is not usable.
+    """
+    found = asyncio.run(find_source(config, load_schema(config)).fetch())
+    if found is None:
+        raise SourceError("the source has no supergraph")
+    derive_api_schema(parse_supergraph(found.sdl))
+    return found
+
+
+def require_supergraph(config: Config) -> None:
+    """Raise what would keep the gateway from starting, before a socket is opened."""
+    federation = config.federation
+    if federation is None or federation.as_subgraph:
+        return
+    if federation.last_good is None or not Path(federation.last_good).exists():
+        find_supergraph(config)
+
+
+def _compose(options: argparse.Namespace) -> int:
+    found = find_supergraph(load_config(options.config))
+    if options.output is None:
+        print(found.sdl)
+    else:
+        options.output.write_text(found.sdl, encoding="utf-8")
+        print(f"{options.output}: written, from {found.origin}", file=sys.stderr)
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    found = find_supergraph(load_config(options.config, options.supergraph))
+    engine = FederationEngine(found.sdl, _Nowhere())
+    try:
+        text = options.query.read_text(encoding="utf-8")
+        parse(text)
+        print(engine.plan(text, options.operation, frozenset(options.label)))
+    except OSError as error:
+        print(f"{options.query}: cannot be read: {error.strerror}", file=sys.stderr)
+    except GraphQLError as error:
+        print(f"{options.query}: does not parse: {error.message}", file=sys.stderr)
+    except InvalidDocument as error:
+        for one in error.errors:
+            print(f"{options.query}: {one.message}", file=sys.stderr)
+    except (PlanningError, SupergraphError) as error:
+        print(f"{options.query}: {error}", file=sys.stderr)
+    else:
+        return 0
+    return 1
+
+
+class _Nowhere:
+    """Planning sends nothing."""
+
+    async def fetch(self, request: SubgraphRequest) -> SubgraphResponse:
+        raise NotImplementedError(request.subgraph)

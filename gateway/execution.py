@@ -1,0 +1,155 @@
+"""What executes an operation: graphql-core for this process's own schema, the federation engine for a supergraph."""
+
+import re
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Protocol
+
+import msgspec
+import strawberry
+from graphql import execute
+
+from gateway.context import RequestContext
+from gateway.errors import ErrorFormatter
+from gateway.federation.errors import PlanningError
+from gateway.federation.serving import ServedSupergraph, Snapshot
+from gateway.http.documents import Document, DocumentCache, Operation
+from schema.build import core_schema
+
+_PERCENT = re.compile(r"percent\((\d{1,3}(?:\.\d{1,8})?)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """What came of an operation.
+
+    Attributes:
+        data: as JSON takes it; UNSET when nothing was executed.
+        errors: entries of the answer.
+        plan: for people; None where there was none to make.
+    """
+
+    data: Any = msgspec.UNSET
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    plan: str | None = None
+
+
+class Executable(Protocol):
+    """A schema as it is now: the documents that are valid for it, and what runs them."""
+
+    @property
+    def documents(self) -> DocumentCache:
+        """Its documents."""
+        ...
+
+    async def execute(
+        self,
+        document: Document,
+        operation: Operation,
+        variables: Mapping[str, Any],
+        context: RequestContext,
+        formatter: ErrorFormatter,
+    ) -> Executed:
+        """Execute one operation of one of its documents."""
+        ...
+
+
+class Executor(Protocol):
+    """Gives the schema as it is now; a request keeps what it was given."""
+
+    def current(self) -> Executable:
+        """The schema to answer the next request from."""
+        ...
+
+
+class StrawberryExecutor:
+    """Executes on the schema of this process, whole."""
+
+    def __init__(self, schema: strawberry.Schema, documents: DocumentCache, *, hide_suggestions: bool) -> None:
+        self._schema = schema
+        self._hide_suggestions = hide_suggestions
+        self.documents = documents
+
+    def current(self) -> Executable:
+        """Itself: this schema does not change."""
+        return self
+
+    async def execute(
+        self,
+        document: Document,
+        operation: Operation,
+        variables: Mapping[str, Any],
+        context: RequestContext,
+        formatter: ErrorFormatter,
+    ) -> Executed:
+        """See `Executable`."""
+        result = execute(
+            core_schema(self._schema),
+            document.ast,
+            context_value=context,
+            variable_values=dict(variables),
+            operation_name=operation.name,
+            executor_class=self._schema.execution_context_class,
+            hide_suggestions=self._hide_suggestions,
+        )
+        if isinstance(result, Awaitable):
+            result = await result
+        errors = result.errors or []
+        nothing_ran = result.data is None and errors and all(error.path is None for error in errors)
+        return Executed(msgspec.UNSET if nothing_ran else result.data, [formatter.entry(error) for error in errors])
+
+
+class FederatedExecutor:
+    """Plans operations over the supergraph that is served just now, and runs the plans.
+
+    Args:
+        served: the supergraph.
+        random: decides progressive overrides, `@override(label: "percent(…)")`, once a request.
+    """
+
+    def __init__(self, served: ServedSupergraph, random: Random) -> None:
+        self._served = served
+        self._random = random
+
+    def current(self) -> Executable:
+        """The snapshot that is served now."""
+        return _Federated(self._served.snapshot, self._random)
+
+
+class _Federated:
+    """One snapshot, for one request."""
+
+    __slots__ = ("_random", "_snapshot")
+
+    def __init__(self, snapshot: Snapshot, random: Random) -> None:
+        self._snapshot = snapshot
+        self._random = random
+
+    @property
+    def documents(self) -> DocumentCache:
+        """The snapshot's."""
+        return self._snapshot.documents
+
+    async def execute(
+        self,
+        document: Document,
+        operation: Operation,
+        variables: Mapping[str, Any],
+        context: RequestContext,
+        formatter: ErrorFormatter,
+    ) -> Executed:
+        """See `Executable`."""
+        engine = self._snapshot.engine
+        labels = frozenset(label for label in engine.model.override_labels if self._is_on(label))
+        try:
+            plan = self._snapshot.plan(document, operation.name, labels)
+        except PlanningError as error:
+            return Executed(errors=[formatter.planned({"message": str(error), "extensions": {"code": error.code}})])
+        answer = await engine.run(plan, variables, context)
+        errors = [formatter.planned(entry) for entry in answer.get("errors", ())]
+        return Executed(answer.get("data", msgspec.UNSET), errors, str(plan))
+
+    def _is_on(self, label: str) -> bool:
+        percent = _PERCENT.fullmatch(label)
+        return percent is not None and self._random.random() * 100 < float(percent[1])
