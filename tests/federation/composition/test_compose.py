@@ -25,6 +25,7 @@ def test_the_package_exports_a_sorted_list_of_names() -> None:
         "CompositionResult",
         "Subgraph",
         "compose",
+        "extract_subgraphs",
     ]
 
 
