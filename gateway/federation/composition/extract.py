@@ -37,6 +37,7 @@ from graphql import (
 
 from gateway.federation.composition.joined import Arguments, FieldNode, JoinedSchema
 from gateway.federation.composition.model import BUILT_IN_SCALARS, Subgraph
+from gateway.federation.composition.shared import shared_fields
 from gateway.federation.composition.typerefs import named
 from gateway.federation.errors import SupergraphError
 
@@ -67,7 +68,7 @@ def extract_subgraphs(supergraph_sdl: str) -> list[Subgraph]:
         msg = f"The supergraph is not valid GraphQL: {error.message}"
         raise SupergraphError(msg) from error
     joined = JoinedSchema(document)
-    shared = joined.shared_fields()
+    shared = shared_fields(joined)
     return [
         Subgraph(name, url, _Extraction(joined, graph, shared).sdl()) for graph, (name, url) in joined.graphs.items()
     ]

@@ -14,8 +14,6 @@ from graphql import (
     EnumTypeDefinitionNode,
     FieldDefinitionNode,
     InputValueDefinitionNode,
-    InterfaceTypeDefinitionNode,
-    ObjectTypeDefinitionNode,
     SchemaDefinitionNode,
     TypeDefinitionNode,
     print_ast,
@@ -202,16 +200,6 @@ class JoinedSchema:
             found |= {graph: {"usedOverridden": True} for graph in lost if graph not in found}
         return found
 
-    def resolving(self, parent: str, field: FieldNode) -> set[str]:
-        """The subgraphs that resolve a field; of a progressive override only the one that takes it over."""
-        places = self.field_places(parent, field)
-        losing = {each["override"] for each in places.values() if each.get("override")}
-        return {
-            graph
-            for graph, each in places.items()
-            if not each.get("external") and not each.get("usedOverridden") and self.graphs[graph][0] not in losing
-        }
-
     def members(self, node: TypeDefinitionNode, graph: str, directive: str, argument: str, all_: list[str]) -> set[str]:
         """Which interfaces of an object, or members of a union, this subgraph knows of."""
         joins = self._joins(node.name.value, node.directives, directive)
@@ -223,37 +211,3 @@ class JoinedSchema:
         """Whether this subgraph has a value of an enum."""
         joins = self._joins(f"{parent}.{value}", directives, "enumValue")
         return not joins or any(each.get("graph") == graph for each in joins)
-
-    def implementers(self, interface: str) -> list[ObjectTypeDefinitionNode]:
-        """The objects that implement an interface in any subgraph."""
-        return [
-            node
-            for node in self.types.values()
-            if isinstance(node, ObjectTypeDefinitionNode)
-            and any(each.name.value == interface for each in node.interfaces or ())
-        ]
-
-    def shared_fields(self) -> set[tuple[str, str]]:
-        """Coordinates (type, field) that several subgraphs resolve, by themselves or through an interface object."""
-        found: set[tuple[str, str]] = set()
-        objects = [
-            node
-            for node in self.types.values()
-            if isinstance(node, ObjectTypeDefinitionNode | InterfaceTypeDefinitionNode)
-        ]
-        for node in objects:
-            for field in node.fields or ():
-                if len(self.resolving(node.name.value, field)) > 1:
-                    found.add((node.name.value, field.name.value))
-        for node in objects:
-            name = node.name.value
-            if not isinstance(node, InterfaceTypeDefinitionNode):
-                continue
-            for field in node.fields or ():
-                through = {graph for graph in self.resolving(name, field) if self.is_interface_object(name, graph)}
-                for implementer in self.implementers(name) if through else ():
-                    own = next((each for each in implementer.fields or () if each.name.value == field.name.value), None)
-                    resolving = set() if own is None else self.resolving(implementer.name.value, own)
-                    if resolving and through - self._graphs_of[implementer.name.value].keys():
-                        found |= {(name, field.name.value), (implementer.name.value, field.name.value)}
-        return found

@@ -159,7 +159,7 @@ type Book implements Media @key(fields: "id") {
 type Product @key(fields: "id") @key(fields: "name") @key(fields: "sku { code }", resolvable: false) {
   id: ID! @shareable
   sku: Sku
-  price: Int
+  price: Int @shareable
   name: String!
 }
 
