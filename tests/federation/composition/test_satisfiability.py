@@ -117,3 +117,20 @@ def test_the_check_gives_up_at_its_limit() -> None:
     supergraph, overrides = merge_subgraphs([schema], problems)
     check_satisfiability(supergraph, overrides, problems, max_states=2)
     assert [error.code for error in problems.errors] == ["MAX_VALIDATION_SUBGRAPH_PATHS_EXCEEDED"]
+
+
+def test_keys_nested_in_a_circle_of_types_are_settled() -> None:
+    def sdl(mine: int, other: int) -> str:
+        types = ""
+        for index in range(8):
+            following = [(index + step) % 8 for step in (1, 2, 3)]
+            key = " ".join(f"n{each} {{ k{mine} }}" for each in following)
+            links = " ".join(f"n{each}: T{each} @shareable" for each in following)
+            types += (
+                f' type T{index} @key(fields: "{key}") @key(fields: "k{mine}")'
+                f" {{ k{mine}: ID! @shareable k{other}: ID! @shareable {links} x{mine}: Int }}"
+            )
+        return f"type Query {{ q{mine}: T0 }}{types}"
+
+    result = _compose({"a": sdl(0, 1), "b": sdl(1, 2), "c": sdl(2, 0)})
+    assert result.errors == ()
