@@ -8,6 +8,7 @@ from graphql import (
     DirectiveDefinitionNode,
     DocumentNode,
     EnumTypeExtensionNode,
+    ExecutableDefinitionNode,
     FieldDefinitionNode,
     GraphQLArgument,
     GraphQLError,
@@ -160,6 +161,11 @@ def check_sdl(subgraph: str, document: DocumentNode, vocabulary: Vocabulary, pro
     # One rule can report a duplicate definition in a way that hides others: keep them all.
     found.extend(validate_sdl(document))
     found.extend(_redefined_scalars(document))
+    found.extend(
+        GraphQLError("operations and fragments have no place in a schema", nodes=node)
+        for node in document.definitions
+        if isinstance(node, ExecutableDefinitionNode)
+    )
     if not found:
         try:
             schema = build_ast_schema(document, assume_valid_sdl=True)

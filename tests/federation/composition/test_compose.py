@@ -67,6 +67,13 @@ def test_an_sdl_that_is_no_schema_names_the_line_and_what_to_import() -> None:
     )
 
 
+@pytest.mark.parametrize("misplaced", ["query { x }", "type String { x: Int }"])
+def test_operations_and_redefined_scalars_are_refused(misplaced: str) -> None:
+    [error] = compose([_subgraph("a", f"type Query {{ x: Int }}\n{misplaced}")]).errors
+    assert error.code == "INVALID_GRAPHQL"
+    assert error.message.startswith("line 2: ")
+
+
 def test_errors_of_all_subgraphs_come_together() -> None:
     broken = f'{_FED2} type Query {{ x: Int }} type T @key(fields: "nope") {{ id: ID! }}'
     result = compose([_subgraph("a", broken), _subgraph("b", broken), _subgraph("c", "type Query { y: Int }")])

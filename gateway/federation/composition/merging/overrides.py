@@ -83,15 +83,15 @@ class _Search:
             message = f'"{at}" is overridden from "{source}", its own subgraph'
             self._error("OVERRIDE_FROM_SELF_ERROR", at, message, schema.name)
             return
-        if label is not None and not (_LABEL.match(str(label)) or _PERCENT.match(str(label))):
-            message = f'"{at}" is overridden with the label "{label}"'
-            self._error("OVERRIDE_LABEL_INVALID", at, message, schema.name)
         for directive in _COLLIDING:
             if field.has(directive):
                 message = f'"{at}" is marked both @override and @{directive}'
                 self._error("OVERRIDE_COLLISION_WITH_ANOTHER_DIRECTIVE", at, message, schema.name)
         # Without a field to take over there is nothing to do in steps.
         is_there = self._check_source(schema, at, parent, field, source)
+        if label is not None and is_there and not (_LABEL.match(str(label)) or _PERCENT.match(str(label))):
+            message = f'"{at}" is overridden with the label "{label}"'
+            self._error("OVERRIDE_LABEL_INVALID", at, message, schema.name)
         override = Override(schema.name, source, str(label) if label is not None and is_there else None)
         self.found.setdefault((parent.name, field.name), []).append(override)
 
