@@ -20,9 +20,11 @@ _DESCRIBING = ("deprecated", "specifiedBy", "oneOf")
 _CARRIED = ("inaccessible", "tag", "authenticated", "requiresScopes", "policy", "listSize", "cost")
 
 
-def is_carried(applied: Applied, context: MergeContext) -> bool:
-    """Whether the directive appears in the supergraph."""
-    return applied.name in (*_DESCRIBING, *_CARRIED) if applied.is_known else applied.name in context.composed
+def is_carried(applied: Applied, subgraph: str, context: MergeContext) -> bool:
+    """Whether the directive, applied in this subgraph, appears in the supergraph."""
+    if applied.is_known:
+        return applied.name in (*_DESCRIBING, *_CARRIED)
+    return applied.name in context.composed and subgraph in context.composed[applied.name].subgraphs
 
 
 def merge_applied(
@@ -32,7 +34,7 @@ def merge_applied(
     groups: dict[tuple[str, bool], list[tuple[str, Applied]]] = {}
     for subgraph, applications in sources:
         for each in applications:
-            if is_carried(each, context):
+            if is_carried(each, subgraph, context):
                 groups.setdefault((each.name, each.is_known), []).append((subgraph, each))
     merged: list[Applied] = []
     for (name, is_known), group in groups.items():

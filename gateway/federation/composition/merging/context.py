@@ -13,11 +13,12 @@ from gateway.federation.composition.usage import key_coordinates, provided_coord
 
 @dataclass(frozen=True, slots=True)
 class ComposedDirective:
-    """A team's own directive that is carried into the supergraph."""
+    """A team's own directive that is carried into the supergraph, from the subgraphs that ask for it."""
 
     name: str
     is_repeatable: bool
     link: ComposedLink
+    subgraphs: frozenset[str]
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,9 @@ def find_composed(schemas: Sequence[SubgraphSchema], problems: Problems) -> Mapp
             each.local,
             each.schema.directive_defs[each.local].is_repeatable,
             ComposedLink(latest[identity].url, tuple(sorted(imports[identity]))),
+            frozenset(request.schema.name for request in by_spec[identity, spec]),
         )
-        for (identity, _), each in chosen.items()
+        for (identity, spec), each in chosen.items()
         if _is_name_free(each, chosen, problems)
     }
 

@@ -95,7 +95,7 @@ def _check_carried_on_external(coordinate: str, sources: Sequence[FieldSource], 
         if not each.field.is_external:
             continue
         for applied in each.field.directives:
-            if is_carried(applied, context):
+            if is_carried(applied, each.schema.name, context):
                 message = f'"{coordinate}" is external and carries @{applied.text()}, which would be lost'
                 context.problems.error(
                     "MERGED_DIRECTIVE_APPLICATION_ON_EXTERNAL",
