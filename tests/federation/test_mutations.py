@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from gateway.federation.errors import PlanningError
 from tests.federation.kit import Federation, World, plan, supergraph
 
 SDL = supergraph(
@@ -85,6 +88,41 @@ async def test_fields_run_one_after_the_other_across_subgraphs() -> None:
     assert answer == {"data": {"a": {"value": 1}, "b": {"value": 2}, "c": {"value": 7}, "d": {"value": 8}}}
     assert counter.calls == ["add 1", "double", "add 5", "add 1"]
     assert [request.kind for request in federation.requests] == ["mutation"] * 3
+
+
+async def test_the_last_field_of_a_shared_request_may_have_more_to_fetch() -> None:
+    counter = Counter()
+    federation = Federation(SDL, counter.world())
+    query = "mutation { a: add(n: 1) { value } b: add(n: 2) { value note } c: add(n: 3) { value } }"
+    assert federation.plan(query) == plan(
+        """
+        1 mutation a
+          a: add(n: 1) {
+            value
+          }
+          b: add(n: 2) {
+            value id
+          }
+        2 b after 1
+          b: Counter(id)
+            note
+        then
+        3 mutation a
+          c: add(n: 3) {
+            value
+          }
+        """
+    )
+    answer = await federation.answer(query)
+    assert answer == {"data": {"a": {"value": 1}, "b": {"value": 3, "note": "n"}, "c": {"value": 6}}}
+
+
+def test_a_mutation_that_no_subgraph_can_finish_has_no_plan() -> None:
+    sdl = SDL.replace('type Counter @join__type(graph: A, key: "id") ', "type Counter @join__type(graph: A) ")
+    sdl = sdl.replace('@join__type(graph: B, key: "id")', "@join__type(graph: B)")
+    federation = Federation(sdl)
+    with pytest.raises(PlanningError, match=r"No plan for add\.note: Counter\.note cannot be reached from a\."):
+        federation.plan("mutation { add(n: 1) { note } }")
 
 
 async def test_a_field_of_several_subgraphs_is_called_once() -> None:

@@ -46,6 +46,39 @@ def test_a_linked_feature_may_have_another_name() -> None:
     assert "secret" not in api("type Query { a: Int secret: Int @hidden }", links)
 
 
+@pytest.mark.parametrize(
+    ("imports", "name"),
+    [
+        ('["@inaccessible"]', "inaccessible"),
+        ('[{ name: "@inaccessible", as: "@hidden" }]', "hidden"),
+        ("[]", "inaccessible"),
+    ],
+)
+def test_what_is_linked_may_be_imported_under_a_name(imports: str, name: str) -> None:
+    links = f'@link(url: "https://specs.apollo.dev/inaccessible/v0.2", import: {imports}, for: SECURITY)'
+    assert "secret" not in api(f"type Query {{ a: Int secret: Int @{name} }}", links)
+
+
+def test_without_lists_of_members_a_subgraph_has_those_whose_types_it_has() -> None:
+    model = parse_supergraph(
+        supergraph(
+            """
+            type Query { found: Found face: Face }
+            union Found @join__type(graph: A) @join__type(graph: B) = X | Y
+            interface Face @join__type(graph: A) @join__type(graph: B) { id: ID }
+            type X implements Face @join__type(graph: A) { id: ID }
+            type Y implements Face @join__type(graph: A) @join__type(graph: B) { id: ID }
+            """,
+            "a",
+            "b",
+        ).replace("join/v0.5", "join/v0.2")
+    )
+    for name in ("Found", "Face"):
+        assert model.runtime_types(name, "A") == frozenset({"X", "Y"})
+        assert model.runtime_types(name, "B") == frozenset({"Y"})
+        assert model.possible_types(name) == frozenset({"X", "Y"})
+
+
 async def test_enum_values_and_input_fields_of_one_subgraph_only_are_rejected_as_input() -> None:
     sdl = supergraph(
         """

@@ -66,19 +66,6 @@ def _join(into: DraftFetch, fetch: DraftFetch, fetches: list[DraftFetch]) -> Non
                 other.needs.add(into)
 
 
-def drop_useless(fetches: list[DraftFetch]) -> list[DraftFetch]:
-    """Leave out entity fetches that select nothing."""
-    kept = list(fetches)
-    for fetch in reversed(fetches):
-        if fetch.entity and fetch.draft.empty and not fetch.draft.typename:
-            kept.remove(fetch)
-            for other in kept:
-                if fetch in other.needs:
-                    other.needs.discard(fetch)
-                    other.needs |= fetch.needs
-    return kept
-
-
 def in_levels(fetches: list[DraftFetch]) -> list[list[DraftFetch]]:
     """Sort fetches by how many requests must have been answered before.
 

@@ -10,7 +10,7 @@ from gateway.federation.planner.drafts import DraftFetch
 from gateway.federation.planner.fetch_graph import build_fetches
 from gateway.federation.planner.limits import Budget, Clock, PlanLimits
 from gateway.federation.planner.operation import Operation, Selection, normalise
-from gateway.federation.planner.passes import drop_useless, in_levels, merge_late, merge_twins
+from gateway.federation.planner.passes import in_levels, merge_late, merge_twins
 from gateway.federation.planner.paths import REQUEST_COST, Option, Position, RootStep
 from gateway.federation.planner.plan import Plan, Request
 from gateway.federation.planner.routes import Routes
@@ -122,7 +122,6 @@ class Planner:
         fetches = build_fetches(self.model, trie)
         fetches = merge_twins(fetches)
         fetches = merge_late(fetches)
-        fetches = drop_useless(fetches)
         budget.check_time()
         return cost, in_levels(fetches)
 

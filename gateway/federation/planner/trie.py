@@ -12,8 +12,6 @@ from gateway.federation.planner.paths import (
     EnterStep,
     FieldStep,
     Path,
-    Position,
-    RootStep,
     Step,
 )
 from gateway.federation.planner.search import Leaf
@@ -207,11 +205,3 @@ class _BranchAndBound:
                 self.descend(index + 1, cost + more, chosen)
                 chosen.pop()
             self.trie.undo(log)
-
-
-def position_of(node: Node) -> Position | None:
-    """The position a node stands at, None at leaves."""
-    step = node.step
-    if isinstance(step, RootStep | CastStep | EnterStep):
-        return step.position
-    return step.position if step else None

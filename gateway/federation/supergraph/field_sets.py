@@ -100,15 +100,3 @@ def narrow(field_set: FieldSet, type_name: str) -> FieldSet:
         for selection in field_set
         if selection.types is None or type_name in selection.types
     )
-
-
-def print_field_set(field_set: FieldSet) -> str:
-    """A field set in one line, for plans and messages."""
-    parts = []
-    for selection in field_set:
-        below = f" {{ {print_field_set(selection.selections)} }}" if selection.selections else ""
-        text = f"{selection.name}{selection.arguments}{below}"
-        if selection.types is not None:
-            text = f"... on {'|'.join(sorted(selection.types))} {{ {text} }}"
-        parts.append(text)
-    return " ".join(parts)
