@@ -1,5 +1,6 @@
 """@override: fields that move from one subgraph to another, at once or step by step."""
 
+from gateway.federation.supergraph import active_labels, parse_supergraph
 from tests.federation.kit import Federation, World, plan, supergraph
 
 BODY = """
@@ -82,3 +83,14 @@ async def test_a_label_holds_for_the_old_subgraph_although_only_the_new_one_name
     )
     assert await federation.data("{ bill { total } }") == {"bill": {"total": 12}}
     assert [request.subgraph for request in federation.requests] == ["a", "b"]
+
+
+def test_a_percentage_is_compared_with_the_requests_draw_and_other_labels_are_chosen() -> None:
+    joins = (
+        '@join__field(graph: A) @join__field(graph: B, override: "a", overrideLabel: "percent(12.5)")'
+        '@join__field(graph: C, override: "x", overrideLabel: "beta")'
+    )
+    model = parse_supergraph(supergraph(BODY % joins, "a", "b", "c"))
+    assert active_labels(model, 0.124) == frozenset({"percent(12.5)"})
+    assert active_labels(model, 0.125) == frozenset()
+    assert active_labels(model, 0.9, frozenset({"beta", "unheard of"})) == frozenset({"beta"})

@@ -3,7 +3,7 @@
 Completion as in https://spec.graphql.org/October2021/#sec-Value-Completion, by the API schema and runtime types.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from graphql import (
@@ -43,7 +43,7 @@ class Completion:
         self._schema = schema
         self._variables = variables
         self._reporter = reporter
-        self._upstream_paths = [tuple(error.get("path", ())) for error in reporter.errors]
+        self._explained = _Explained(tuple(error.get("path", ())) for error in reporter.errors)
         self._fields: dict[tuple[int, str], _Fields] = {}
         self._kept: list[tuple[Selection, ...]] = []
 
@@ -174,15 +174,15 @@ class Completion:
                 "extensions": {"code": MALFORMED},
             }
         )
-        self._upstream_paths.append(tuple(path))
+        self._explained.add(tuple(path))
         return None
 
     def _null_forbidden(self, trail: Trail) -> None:
         """Say so, unless an error that was reported already explains it: one above, at, or below."""
         path = written_out(trail)
-        if any(_related(path, other) for other in self._upstream_paths):
+        if tuple(path) in self._explained:
             return
-        self._upstream_paths.append(tuple(path))
+        self._explained.add(tuple(path))
         field = ".".join(str(each) for each in path)
         self._reporter.errors.append(
             {
@@ -197,5 +197,18 @@ def _unexpected(expected: str, value: object) -> str:
     return f"expected {expected}, got {type(value).__name__}"
 
 
-def _related(path: Sequence[str | int], other: Sequence[str | int]) -> bool:
-    return all(left == right for left, right in zip(path, other, strict=False))
+class _Explained:
+    """Places whose nulls an error explains: one at, above or below the place. Asking costs the length of the path."""
+
+    def __init__(self, paths: Iterable[tuple[str | int, ...]]) -> None:
+        self._paths: set[tuple[str | int, ...]] = set()
+        self._above: set[tuple[str | int, ...]] = set()
+        for path in paths:
+            self.add(path)
+
+    def add(self, path: tuple[str | int, ...]) -> None:
+        self._paths.add(path)
+        self._above.update(path[:length] for length in range(len(path)))
+
+    def __contains__(self, path: tuple[str | int, ...]) -> bool:
+        return path in self._above or any(path[:length] in self._paths for length in range(len(path) + 1))

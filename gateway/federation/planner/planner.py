@@ -2,6 +2,7 @@
 
 import time
 
+from cachetools import LRUCache
 from graphql import DocumentNode, OperationType
 
 from gateway.federation.errors import PlanningError
@@ -17,6 +18,9 @@ from gateway.federation.planner.routes import Routes
 from gateway.federation.planner.search import Search
 from gateway.federation.planner.trie import Trie, choose
 from gateway.federation.supergraph.model import Model
+
+_LABEL_SETS = 64
+"""Sets of override labels whose routes are kept. Labels combine, so there could be very many."""
 
 
 class Planner:
@@ -34,7 +38,7 @@ class Planner:
         self.model = model
         self.limits = limits or PlanLimits()
         self._clock = clock
-        self._routes: dict[frozenset[str], Routes] = {}
+        self._routes: LRUCache[frozenset[str], Routes] = LRUCache(_LABEL_SETS)
 
     def plan(
         self, document: DocumentNode, operation_name: str | None = None, labels: frozenset[str] = frozenset()
@@ -53,7 +57,9 @@ class Planner:
         budget = Budget(self.limits, self._clock)
         operation = normalise(self.model, document, operation_name, budget)
         labels &= self.model.override_labels
-        routes = self._routes.setdefault(labels, Routes(self.model, labels))
+        routes = self._routes.get(labels)
+        if routes is None:
+            routes = self._routes[labels] = Routes(self.model, labels)
         wanted = [each for each in operation.selections if not each.introspection and each.name != "__typename"]
         if not wanted:
             return Plan(operation, ())

@@ -2,6 +2,7 @@
 
 from gateway.federation.supergraph.api_schema import derive_api_schema
 from gateway.federation.supergraph.field_sets import FieldSelection, FieldSet, parse_field_set
+from gateway.federation.supergraph.labels import active_labels
 from gateway.federation.supergraph.model import Field, JoinField, Key, Kind, LocalField, Model, Subgraph, Type
 from gateway.federation.supergraph.parse import parse_supergraph
 
@@ -16,6 +17,7 @@ __all__ = [
     "Model",
     "Subgraph",
     "Type",
+    "active_labels",
     "derive_api_schema",
     "parse_field_set",
     "parse_supergraph",
