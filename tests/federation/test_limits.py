@@ -1,5 +1,7 @@
 """Limits of planning: an expensive operation is refused with the limit's name, and nothing is sent."""
 
+import itertools
+
 import pytest
 from graphql import parse
 
@@ -57,10 +59,23 @@ def test_too_wide_an_operation_is_refused(limits: PlanLimits, name: str) -> None
 
 
 def test_time_is_taken_from_the_clock_given() -> None:
-    readings = iter([0.0, 1.0, 5.0])
-    planner = Planner(parse_supergraph(SDL), PlanLimits(max_time_s=2.0), clock=lambda: next(readings))
+    seconds = itertools.count()
+    planner = Planner(parse_supergraph(SDL), PlanLimits(max_time_s=2.0), clock=lambda: float(next(seconds)))
     with pytest.raises(PlanLimitExceeded, match="max_time_s = 2"):
         planner.plan(parse("{ node { value } }"))
+
+
+def test_types_that_must_be_taken_apart_again_and_again_end_at_a_limit() -> None:
+    joins = '@join__type(graph: A, key: "id") @join__type(graph: B, key: "id")'
+    implements = '@join__implements(graph: A, interface: "I") @join__implements(graph: B, interface: "I")'
+    fields = "id: ID! near: I @join__field(graph: A) far: I @join__field(graph: B)"
+    types = "\n".join(f"type T{n} implements I {joins} {implements} {{ {fields} }}" for n in range(30))
+    interface = f"interface I @join__type(graph: A) @join__type(graph: B) {{ {fields} }}"
+    sdl = supergraph(f"type Query {{ start: I @join__field(graph: A) }} {interface} {types}", "a", "b")
+    query = "{ start { " + "far { near { " * 6 + "id" + " } }" * 6 + " } }"
+    with pytest.raises(PlanLimitExceeded) as raised:
+        Federation(sdl).plan(query)
+    assert raised.value.limit in {"max_nodes", "max_time_s"}
 
 
 def test_combinations_are_tried_only_so_often() -> None:

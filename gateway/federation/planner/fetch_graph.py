@@ -4,9 +4,11 @@ Each node of the trie has one place in one fetch. Places are worked out on deman
 key's provider exists when the fetch that needs the key is made.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from gateway.federation.planner.drafts import Draft, DraftFetch, DraftField, compatible
+from gateway.federation.planner.limits import Budget
 from gateway.federation.planner.operation import ALWAYS, Condition
 from gateway.federation.planner.paths import CastStep, EnterStep, FieldStep, Position, RootStep
 from gateway.federation.planner.plan import FetchPath
@@ -25,10 +27,11 @@ class _Place:
     """The type of the supergraph at this place, None at leaves."""
 
 
-def build_fetches(model: Model, trie: Trie) -> list[DraftFetch]:
-    """The fetches of a trie, in order of creation."""
+def build_fetches(model: Model, trie: Trie, budget: Budget) -> list[DraftFetch]:
+    """The fetches of a trie, in order of creation. Those that require something come last, to join the others."""
     builder = _Builder(model)
     for node in trie.nodes():
+        budget.check_time()
         if not (isinstance(node.step, EnterStep) and node.step.requires):
             builder.place(node)
     for node in trie.nodes():
@@ -41,6 +44,7 @@ class _Builder:
         self.model = model
         self.fetches: list[DraftFetch] = []
         self._places: dict[Node, _Place] = {}
+        self._same: dict[object, list[DraftFetch]] = defaultdict(list)
 
     def place(self, node: Node) -> _Place:
         known = self._places.get(node)
@@ -73,6 +77,7 @@ class _Builder:
         fetch.order = len(self.fetches)
         fetch.draft.typename = self._asks_typename(position, None)
         self.fetches.append(fetch)
+        self._same[fetch.identity].append(fetch)
         return fetch
 
     def _field(self, node: Node, step: FieldStep, parent: _Place) -> _Place:
@@ -111,12 +116,7 @@ class _Builder:
 
     def _joinable(self, wanted: DraftFetch, requires: FieldSet, needs: set[DraftFetch]) -> DraftFetch | None:
         """A fetch of the same objects that waits for all of this anyway, so that one request serves both."""
-        for fetch in self.fetches:
-            if (
-                fetch.identity == wanted.identity
-                and fetch not in needs
-                and needs <= fetch.before()
-                and compatible(fetch.inputs, requires)
-            ):
+        for fetch in self._same[wanted.identity]:
+            if fetch not in needs and needs <= fetch.before() and compatible(fetch.inputs, requires):
                 return fetch
         return None

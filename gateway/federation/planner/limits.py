@@ -19,14 +19,14 @@ class PlanLimits:
         max_nodes: fields visited, each counted once per runtime type it is explored for.
         max_options: ways to reach one field that are compared.
         max_trials: combinations of equally good paths compared before the best so far is taken.
-        max_time_s: seconds of planning.
+        max_time_s: seconds of planning. Nothing else runs in the event loop meanwhile.
     """
 
     max_depth: int = 64
-    max_nodes: int = 50_000
+    max_nodes: int = 20_000
     max_options: int = 20_000
     max_trials: int = 400
-    max_time_s: float = 2.0
+    max_time_s: float = 1.0
 
 
 class Budget:

@@ -38,21 +38,26 @@ def merge_late(fetches: list[DraftFetch]) -> list[DraftFetch]:
 
     For a mutation this is more than thrift: the second request might find the object gone.
     """
-    kept = list(fetches)
+    needed = {each for fetch in fetches for each in fetch.needs}
+    same: dict[object, list[DraftFetch]] = defaultdict(list)
     for fetch in fetches:
-        if not fetch.entity or any(fetch in other.needs for other in kept):
+        same[fetch.identity].append(fetch)
+    gone: set[DraftFetch] = set()
+    for fetch in fetches:
+        others = same[fetch.identity]
+        if not fetch.entity or fetch in needed or len(others) == 1:
             continue
-        for other in kept:
+        for other in others:
             if (
                 other is not fetch
-                and other.identity == fetch.identity
+                and other not in gone
                 and fetch.before() < other.before()
                 and compatible(other.inputs, fetch.inputs)
             ):
-                _join(other, fetch, kept)
-                kept.remove(fetch)
+                _join(other, fetch, [])
+                gone.add(fetch)
                 break
-    return kept
+    return [fetch for fetch in fetches if fetch not in gone]
 
 
 def _join(into: DraftFetch, fetch: DraftFetch, fetches: list[DraftFetch]) -> None:

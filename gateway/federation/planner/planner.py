@@ -125,7 +125,7 @@ class Planner:
             search.root(selection, starts)
         trie = Trie(operation.selections)
         cost = choose(search.leaves, trie, budget)
-        fetches = build_fetches(self.model, trie)
+        fetches = build_fetches(self.model, trie, budget)
         fetches = merge_twins(fetches)
         fetches = merge_late(fetches)
         budget.check_time()

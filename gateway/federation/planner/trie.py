@@ -151,13 +151,17 @@ def choose(leaves: list[Leaf], trie: Trie, budget: Budget) -> int:
     order = sorted(leaves, key=lambda leaf: len(leaf.options))
     fixed = [leaf for leaf in order if len(leaf.options) == 1]
     open_ = [leaf for leaf in order if len(leaf.options) > 1]
-    cost = sum(trie.insert(leaf.options[0].path, [])[0] for leaf in fixed)
+    cost = 0
+    for leaf in fixed:
+        budget.check_time()
+        cost += trie.insert(leaf.options[0].path, [])[0]
     if not open_:
         return cost
     log: list[tuple[Node, object]] = []
     greedy: list[Path] = []
     best = 0
     for leaf in open_:
+        budget.check_time()
         more, path = min(
             ((_trial(trie, option.path), option.path) for option in leaf.options), key=lambda each: each[0]
         )
@@ -196,6 +200,7 @@ class _BranchAndBound:
             return
         for option in self.leaves[index].options:
             self.trials += 1
+            self.budget.check_time()
             if self.trials > self.budget.limits.max_trials:
                 return
             log: list[tuple[Node, object]] = []
