@@ -155,3 +155,27 @@ async def test_what_is_wanted_below_a_conditional_object_stays_conditional() -> 
     assert await asked.data(query, {"a": False}) == {"ship": {"name": "Pinta"}}
     assert [request.subgraph for request in asked.requests] == ["a"]
     assert await asked.data(query, {"a": True}) == {"ship": {"name": "Pinta", "sails": 3}}
+
+
+async def test_what_is_always_wanted_does_not_wait_for_a_requirement_that_may_not_be() -> None:
+    asked = federation()
+    query = "query ($a: Boolean!) { ship { sails draught @include(if: $a) } }"
+    assert asked.plan(query) == plan(
+        """
+        1 a
+          ship {
+            id
+          }
+        2 b after 1
+          ship: Ship(id) if $a
+            load
+        3 c after 2
+          ship: Ship(id)
+            sails
+          ship: Ship(id load) if $a
+            _t: __typename draught @include(if: $a)
+        """
+    )
+    assert await asked.data(query, {"a": False}) == {"ship": {"sails": 3}}
+    assert [request.subgraph for request in asked.requests] == ["a", "c"]
+    assert await asked.data(query, {"a": True}) == {"ship": {"sails": 3, "draught": 2}}

@@ -48,10 +48,7 @@ def _wanted(levels: list[list[DraftFetch]]) -> dict[DraftFetch, AnyOf]:
     """When each fetch is wanted: for something the client sees, or for a fetch that is wanted itself."""
     own: dict[DraftFetch, set[frozenset[tuple[str, bool]]]] = {}
     for fetch in (fetch for level in reversed(levels) for fetch in level):
-        drafts = [fetch.draft, *fetch.draft.casts.values()]
-        conditions = {each.condition for draft in drafts for each in draft.fields.values() if each.visible}
-        conditions |= {condition for draft in drafts for condition in draft.typename_wanted}
-        own[fetch] = own.get(fetch, set()) | conditions
+        own[fetch] = own.get(fetch, set()) | fetch.seen_when
         own[fetch] = {each | fetch.condition for each in own[fetch] or {ALWAYS}}
         for needed in fetch.needs:
             own.setdefault(needed, set()).update(own[fetch])

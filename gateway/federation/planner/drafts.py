@@ -102,6 +102,13 @@ class DraftFetch:
         """Fetches with the same identity ask the same objects of the same subgraph on the same occasions."""
         return (self.graph, self.path, self.condition, self.type, self.key)
 
+    @property
+    def seen_when(self) -> set[Condition]:
+        """Conditions under which the client sees something of it; empty when only other fetches need it."""
+        drafts = (self.draft, *self.draft.casts.values())
+        found = {each.condition for draft in drafts for each in draft.fields.values() if each.visible}
+        return found.union(*(draft.typename_wanted for draft in drafts))
+
     def before(self) -> "set[DraftFetch]":
         """Every fetch that this one waits for, directly or not."""
         found: set[DraftFetch] = set()

@@ -4,6 +4,7 @@ from collections import defaultdict
 
 from gateway.federation.errors import PlanningError
 from gateway.federation.planner.drafts import DraftFetch, compatible
+from gateway.federation.planner.operation import ALWAYS
 from gateway.federation.supergraph.field_sets import merge_field_sets
 
 
@@ -33,10 +34,11 @@ def _twins(left: DraftFetch, right: DraftFetch) -> bool:
     return compatible(left.inputs, right.inputs) and left.before() == right.before()
 
 
-def merge_late(fetches: list[DraftFetch]) -> list[DraftFetch]:
+def merge_late(fetches: list[DraftFetch], *, mutation: bool) -> list[DraftFetch]:
     """Fold a fetch that nothing waits for into a later one of the same objects and subgraph.
 
-    For a mutation this is more than thrift: the second request might find the object gone.
+    Not when that is wanted on fewer occasions: what it waits for would then be fetched without need. For a mutation
+    folding is more than thrift, and done in any case: the second request might find the object gone.
     """
     needed = {each for fetch in fetches for each in fetch.needs}
     same: dict[object, list[DraftFetch]] = defaultdict(list)
@@ -53,6 +55,7 @@ def merge_late(fetches: list[DraftFetch]) -> list[DraftFetch]:
                 and other not in gone
                 and fetch.before() < other.before()
                 and compatible(other.inputs, fetch.inputs)
+                and (mutation or ALWAYS in other.seen_when or fetch.seen_when <= other.seen_when)
             ):
                 _join(other, fetch, [])
                 gone.add(fetch)

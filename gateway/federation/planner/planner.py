@@ -127,7 +127,7 @@ class Planner:
         cost = choose(search.leaves, trie, budget)
         fetches = build_fetches(self.model, trie, budget)
         fetches = merge_twins(fetches)
-        fetches = merge_late(fetches)
+        fetches = merge_late(fetches, mutation=operation.kind is OperationType.MUTATION)
         budget.check_time()
         return cost, in_levels(fetches)
 
