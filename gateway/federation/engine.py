@@ -33,7 +33,7 @@ class FederationEngine:
         supergraph: SDL, or the model of it.
         fetcher: sends requests to subgraphs.
         limits: of planning.
-        clock: monotonic seconds, for the limit on planning time.
+        clock: seconds of work, for the limit on planning time.
         plan_cache_size: plans kept, the least recently used one goes first.
 
     Raises:
@@ -46,7 +46,7 @@ class FederationEngine:
         fetcher: SubgraphFetcher,
         *,
         limits: PlanLimits | None = None,
-        clock: Clock = time.monotonic,
+        clock: Clock = time.thread_time,
         plan_cache_size: int = _PLAN_CACHE_SIZE,
     ) -> None:
         self.model = parse_supergraph(supergraph) if isinstance(supergraph, str) else supergraph

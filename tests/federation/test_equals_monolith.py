@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from gateway.federation.engine import FederationEngine
+from gateway.federation.planner import PlanLimits
 from gateway.federation.supergraph import parse_supergraph
 from tests.federation.kit import WorldFetcher, monolith
 from tests.federation.kit.generated import generate
@@ -27,7 +28,7 @@ async def test_federated_answer_equals_the_monoliths(random: Random) -> None:
     case = generate(random)
     model = parse_supergraph(case.sdl)
     fetcher = WorldFetcher(model, case.world)
-    engine = FederationEngine(model, fetcher)
+    engine = FederationEngine(model, fetcher, limits=PlanLimits(max_time_s=60))  # never a question of speed
     expected = monolith(model, case.world, case.query, case.variables)
     assert expected.errors is None, expected.errors
     answer = await engine.execute(case.query, case.variables)

@@ -19,7 +19,7 @@ class PlanLimits:
         max_nodes: fields visited, each counted once per runtime type it is explored for.
         max_options: ways to reach one field that are compared.
         max_trials: combinations of equally good paths compared before the best so far is taken.
-        max_time_s: seconds of planning. Nothing else runs in the event loop meanwhile.
+        max_time_s: seconds of work. Nothing else runs in the event loop meanwhile.
     """
 
     max_depth: int = 64
@@ -32,7 +32,7 @@ class PlanLimits:
 class Budget:
     """What is left of the limits in one planning run."""
 
-    def __init__(self, limits: PlanLimits, clock: Clock = time.monotonic) -> None:
+    def __init__(self, limits: PlanLimits, clock: Clock = time.thread_time) -> None:
         self.limits = limits
         self._clock = clock
         self._deadline = clock() + limits.max_time_s

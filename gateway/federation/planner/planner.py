@@ -31,10 +31,10 @@ class Planner:
     Args:
         model: the supergraph.
         limits: of one planning run.
-        clock: seconds, monotonic.
+        clock: seconds. By default of this thread's own work, so that a busy machine does not refuse operations.
     """
 
-    def __init__(self, model: Model, limits: PlanLimits | None = None, clock: Clock = time.monotonic) -> None:
+    def __init__(self, model: Model, limits: PlanLimits | None = None, clock: Clock = time.thread_time) -> None:
         self.model = model
         self.limits = limits or PlanLimits()
         self._clock = clock
