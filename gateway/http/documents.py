@@ -30,6 +30,9 @@ LimitCheck: TypeAlias = Callable[[DocumentNode], None]
 
 # graphql-core ends the messages of its own limits (tokens, nesting) with this, and no other syntax error's.
 _ABORTED = "Parsing aborted."
+# All that it says when its budget or the stack ends before validation does.
+_VALIDATION_ABORTED = "Validation aborted."
+_TOO_LARGE = "The document is too large to validate: too many fields to compare, or too long a chain of fragments."
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,8 @@ class DocumentCache:
         """The document of this text.
 
         Raises:
-            LimitExceeded: too long, too many tokens, nested too deeply, or as `check_limits` says.
+            LimitExceeded: too long, too many tokens, nested too deeply, too large to validate, or as `check_limits`
+                says.
             ParseFailed: not GraphQL.
             ValidationFailed: does not fit the schema.
         """
@@ -184,6 +188,8 @@ class DocumentCache:
             except RequestError as error:
                 return _Refusal(type(error), error.errors)
         errors = validate(self.schema, ast, self._rules, hide_suggestions=not self._suggestions)
+        if [error.message for error in errors] == [_VALIDATION_ABORTED]:
+            return _Refusal(LimitExceeded, ({"message": _TOO_LARGE},))
         if errors:
             return _Refusal(ValidationFailed, tuple(_entry(error) for error in errors))
         operations = [d for d in ast.definitions if isinstance(d, OperationDefinitionNode)]

@@ -188,9 +188,21 @@ def test_circular_fragments_are_invalid(text: str) -> None:
     assert "within itself" in str(error)
 
 
-def test_a_ring_of_more_fragments_than_the_stack_holds_is_invalid() -> None:
-    ring = " ".join(f"fragment F{n} on Query {{ ...F{(n + 1) % 600} }}" for n in range(600))
-    assert type(refused(cache(), "{ ...F0 } " + ring)) is ValidationFailed
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{" + "hello " * 4_900 + "}",
+        "{ ...F0 } " + " ".join(f"fragment F{n} on Query {{ ...F{(n + 1) % 600} }}" for n in range(600)),
+        "{ ...F0 } "
+        + " ".join(f"fragment F{n} on Query {{ ...F{n + 1} }}" for n in range(600))
+        + "fragment F600 on Query { hello }",
+    ],
+    ids=["one field again and again", "a long ring of fragments", "a long chain of fragments"],
+)
+def test_what_is_too_large_to_validate_is_a_limit_exceeded(text: str) -> None:
+    error = refused(cache(), text)
+    assert type(error) is LimitExceeded
+    assert str(error).startswith("The document is too large to validate")
 
 
 @pytest.mark.parametrize("depth", [250, 500, 1_200])
