@@ -10,7 +10,7 @@ import httpx
 import strawberry
 
 from gateway.config import Config, is_url
-from gateway.federation.composition import Subgraph, compose
+from gateway.federation.composition import Subgraph, compose, extract_subgraphs
 from gateway.federation.errors import SupergraphError
 
 _FETCH_TIMEOUT_S = 10.0
@@ -138,9 +138,7 @@ class WithLocal:
         found = await self._source.fetch()
         if found is None:
             return None
-        raise SupergraphError(
-            f"{found.origin}: a finished supergraph cannot take the local schema in; set federation.local: null"
-        )
+        return composed([*extract_subgraphs(found.sdl), self._local], found.origin)
 
 
 def composed(subgraphs: Sequence[Subgraph], origin: str) -> Fetched:

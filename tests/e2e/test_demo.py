@@ -37,8 +37,8 @@ class Demo:
 
 @pytest.fixture
 def demo() -> Iterator[Demo]:
-    """A running demo. Its four ports follow one another, so a range is looked for, not just one."""
-    port, control = free_port(), 20_000 + free_port() % 20_000
+    """A running demo. Its six ports follow one another, so a range is looked for, not just one."""
+    port, control = free_port(), 20_000 + free_port() % 12_000
     command = [*GATEWAY, "demo", "--port", str(port), "--control-port", str(control)]
     with running(command, f"http://127.0.0.1:{port}/health/ready"):
         yield Demo(f"http://127.0.0.1:{port}", control)
@@ -73,7 +73,7 @@ def test_ask_break_ask_again_and_read_why(demo: Demo) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_it_ends_without_complaint(number: signal.Signals) -> None:
-    port, control = free_port(), 20_000 + free_port() % 20_000
+    port, control = free_port(), 20_000 + free_port() % 12_000
     command = [*GATEWAY, "demo", "--port", str(port), "--control-port", str(control)]
     with running(command, f"http://127.0.0.1:{port}/health/ready") as process:
         process.send_signal(number)
