@@ -33,7 +33,7 @@ class Product:
         return Product(upc=upc)
 
     @strawberry.field
-    def reviews(self, first: int | None = _DEFAULT_FIRST) -> list["Review"]:
+    def reviews(self, first: int | None = _DEFAULT_FIRST) -> list["Review"] | None:
         """The latest first; null is the default."""
         return _latest(_of(self.upc), first)
 

@@ -90,6 +90,6 @@ def _load(name: str) -> ModuleType:
         raise SchemaError(f"imports: there is no module {error.name}; is it on the Python path?") from error
     except OperationError as error:
         raise SchemaError(f"imports: {name}: {error}") from error
-    if not any(hasattr(module, root) for root in ("Query", "Mutation", "Subscription")):
-        raise SchemaError(f"imports: {name} declares no Query, Mutation or Subscription type")
+    if not any(hasattr(module, root) for root in ("Query", "Mutation", "Subscription")) and not _entities([module]):
+        raise SchemaError(f"imports: {name} declares no Query, Mutation or Subscription type, and no entity")
     return module

@@ -74,7 +74,7 @@ def test_every_declared_operation_is_found_with_its_field() -> None:
     ("imports", "message"),
     [
         (["acme.orders"], "there is no module acme"),
-        (["json"], "json declares no Query, Mutation or Subscription type"),
+        (["json"], "json declares no Query, Mutation or Subscription type, and no entity"),
         (
             ["tests.gateway.broken_operation"],
             r"broken_operation: operation crm.x: graphql: the document does not parse",
