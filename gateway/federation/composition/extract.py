@@ -35,6 +35,7 @@ from graphql import (
     print_ast,
 )
 
+from gateway.federation.composition.fieldsets import FieldSetError, Select, parse_field_set
 from gateway.federation.composition.joined import Arguments, FieldNode, JoinedSchema
 from gateway.federation.composition.model import BUILT_IN_SCALARS, Subgraph
 from gateway.federation.composition.shared import shared_fields
@@ -180,11 +181,17 @@ class _Extraction:
 
     def _fields(self, node: _Object) -> tuple[FieldDefinitionNode, ...]:
         name, is_object = node.name.value, isinstance(node, ObjectTypeDefinitionNode)
-        return tuple(
-            self._field(name, each, place, is_object=is_object)
-            for each in node.fields or ()
-            if (place := self._joined.field_places(name, each).get(self._graph)) is not None
-        )
+        here = [(each, self._joined.field_places(name, each).get(self._graph)) for each in node.fields or ()]
+        required = {leaf for _, place in here if place for leaf in _leaves(place.get("requires"))}
+        fields: list[FieldDefinitionNode] = []
+        for each, place in here:
+            # Not every composer says which type a subgraph has for a field when its own is not there, ...
+            if place is not None and self._knows(print_ast(_type_here(each, place))):
+                # ... nor that a field which a subgraph requires is external to it.
+                is_required = each.name.value in required and len(self._joined.field_places(name, each)) > 1
+                is_external = is_required or bool(place.get("external"))
+                fields.append(self._field(name, each, place, is_object=is_object, is_external=is_external))
+        return tuple(fields)
 
     def _inputs(self, node: InputObjectTypeDefinitionNode) -> tuple[InputValueDefinitionNode, ...]:
         return tuple(
@@ -199,9 +206,8 @@ class _Extraction:
                 yield self._federation("key", fields=each["key"], **_given(resolvable=each.get("resolvable", True)))
 
     def _field(
-        self, parent: str, node: FieldDefinitionNode, place: Arguments, *, is_object: bool
+        self, parent: str, node: FieldDefinitionNode, place: Arguments, *, is_object: bool, is_external: bool
     ) -> FieldDefinitionNode:
-        is_external = bool(place.get("external"))
         directives = []
         if is_external:
             directives.append(self._federation("external"))
@@ -258,6 +264,16 @@ def _given(*, resolvable: bool) -> dict[str, object]:
 
 def _type_here(node: FieldNode, place: Arguments) -> Node:
     return parse_type(place["type"], no_location=True) if place.get("type") else node.type
+
+
+def _leaves(field_set: object) -> set[str]:
+    """The names that a field set asks for directly, without a selection below them."""
+    try:
+        selections = parse_field_set(field_set) if isinstance(field_set, str) else ()
+    except FieldSetError as error:
+        msg = f"The supergraph requires {field_set!r}, which is not a field set: {error}."
+        raise SupergraphError(msg) from error
+    return {each.name for each in selections if isinstance(each, Select) and not each.selections}
 
 
 def _without_purpose(node: ConstDirectiveNode) -> ConstDirectiveNode:

@@ -392,6 +392,10 @@ def test_what_cannot_be_taken_apart_is_named(body: str, options: dict[str, str],
             "join__Graph.A does not say which subgraph it stands for.",
         ),
         (_supergraph("type Query @join__type(graph: C) { a: Int }"), "Query names the unknown subgraph 'C'."),
+        (
+            _supergraph('type Query @join__type(graph: A) { a: Int @join__field(graph: A, requires: "{") }'),
+            "The supergraph requires '{', which is not a field set: ",
+        ),
         (_supergraph(_QUERY, links='@link(url: "nowhere")'), "The supergraph has a link that cannot be read: "),
     ],
 )
@@ -399,3 +403,124 @@ def test_what_is_no_supergraph_is_refused(sdl: str, message: str) -> None:
     with pytest.raises(SupergraphError) as error:
         extract_subgraphs(sdl)
     assert str(error.value).startswith(message)
+
+
+_TEAM_LINK = '@link(url: "https://specs.team.dev/team/v1.0", import: ["@key"])'
+
+
+def test_a_teams_own_directive_is_composed_under_its_own_name() -> None:
+    extracted = _extracted(
+        _supergraph(
+            """
+directive @key(of: Door! = FRONT) on OBJECT
+enum Door @join__type(graph: A) { FRONT @join__enumValue(graph: A) }
+type T @join__type(graph: A, key: "id") @join__type(graph: B, key: "id") @key(of: FRONT) { id: ID! }
+type Query @join__type(graph: A) @join__type(graph: B) { a: T @join__field(graph: A) b: T @join__field(graph: B) }
+""",
+            links=_TEAM_LINK,
+        )
+    )
+    assert '@composeDirective(name: "@key")' in extracted["a"]
+    assert _TEAM_LINK in extracted["a"]
+    assert 'type T @federation__key(fields: "id") @key(of: FRONT)' in extracted["a"]
+    # It cannot be defined where the type of its argument is not known.
+    assert _TEAM_LINK not in extracted["b"]
+    assert 'type T @federation__key(fields: "id") {' in extracted["b"]
+
+
+def test_executable_directives_come_back_everywhere() -> None:
+    extracted = _extracted(_supergraph(f"directive @cached(ttl: Int = 1) on FIELD | QUERY\n{_QUERY}"))
+    assert all("directive @cached(ttl: Int = 1) on FIELD | QUERY" in sdl for sdl in extracted.values())
+
+
+def test_a_directive_that_nothing_links_is_left_out() -> None:
+    subgraphs = extract_subgraphs(
+        _supergraph("directive @own on FIELD_DEFINITION type Query @join__type(graph: A) { a: Int @own }")
+    )
+    assert compose(subgraphs).errors == ()
+
+
+def test_descriptions_and_tags_of_the_schema_come_back() -> None:
+    supergraph = _supergraph(_QUERY, links='@link(url: "https://specs.apollo.dev/tag/v0.3") @tag(name: "x")')
+    supergraph = supergraph.replace("schema", '"""Everything."""\nschema', 1)
+    extracted = _extracted(f"{supergraph} directive @tag(name: String!) repeatable on SCHEMA")
+    assert extracted["a"].startswith('"""Everything."""\nschema @link(')
+    assert extracted["b"].startswith("extend schema @link(")
+
+
+def test_root_types_keep_their_names() -> None:
+    body = """
+type Asking @join__type(graph: A) @join__type(graph: B) { a: Int @join__field(graph: A) }
+type Doing @join__type(graph: B) { b: Int }
+"""
+    a, b = extract_subgraphs(_supergraph(body, roots="query: Asking mutation: Doing"))
+    assert "{\n  query: Asking\n}" in a.sdl
+    assert "{\n  mutation: Doing\n}" in b.sdl
+    assert "type Asking" not in b.sdl
+    assert "type Mutation\n  @join__type(graph: B)\n{\n  b: Int\n}" in _composed([a, b])
+
+
+def test_a_query_without_fields_stays_where_something_returns_it() -> None:
+    extracted = _extracted(
+        _supergraph("""
+type T @join__type(graph: A, key: "id") @join__type(graph: B, key: "id") { id: ID! q: Query @join__field(graph: B) }
+type Query @join__type(graph: A) @join__type(graph: B) { t: T @join__field(graph: A) }
+""")
+    )
+    assert "type Query" in extracted["b"]
+
+
+def test_what_a_supergraph_does_not_say_holds_for_every_subgraph() -> None:
+    a, b = extract_subgraphs(
+        _supergraph("""
+interface I { x: Int }
+type T implements I @join__type(graph: A) { x: Int }
+type U implements I @join__type(graph: A) @join__type(graph: B) { x: Int }
+union Both @join__type(graph: A) @join__type(graph: B) = T | U
+enum E @join__type(graph: A) @join__type(graph: B) { V }
+type Query @join__type(graph: A) @join__type(graph: B) { i: I both: Both e: E }
+""")
+    )
+    assert "interface I" in a.sdl
+    assert "interface I" in b.sdl
+    assert "union Both = T | U" in a.sdl
+    assert "union Both = U\n" in b.sdl
+    assert "type U implements I" in b.sdl
+    assert "  V\n" in b.sdl
+
+
+def test_directives_that_composition_does_not_carry_are_left_out() -> None:
+    body = """
+type Query @join__type(graph: A) @join__type(graph: B) {
+  a: Int @join__field(graph: A) @join__directive(graphs: [A], name: "federation__cacheTag", args: {format: "a"})
+}
+"""
+    a, _ = extract_subgraphs(_supergraph(body, join="v0.5"))
+    assert "  a: Int\n" in a.sdl
+
+
+def test_a_required_field_that_is_not_said_to_be_external_is_taken_as_external() -> None:
+    subgraphs = extract_subgraphs(
+        _supergraph("""
+type P @join__type(graph: A, key: "id") @join__type(graph: B, key: "id") {
+  id: ID!
+  x: Int
+  y: Int @join__field(graph: B, requires: "x")
+}
+type Query @join__type(graph: A) @join__type(graph: B) { p: P @join__field(graph: A) }
+""")
+    )
+    assert compose(subgraphs).errors == ()
+    assert "x: Int @external" in subgraphs[1].sdl
+
+
+def test_a_field_whose_type_its_subgraph_does_not_have_is_left_out_there() -> None:
+    subgraphs = extract_subgraphs(
+        _supergraph("""
+union U @join__type(graph: A) @join__unionMember(graph: A, member: "T") = T
+type T @join__type(graph: A) @join__type(graph: B) { x: Int }
+type Query @join__type(graph: A) @join__type(graph: B) { u: U }
+""")
+    )
+    assert compose(subgraphs).errors == ()
+    assert "u: U" not in subgraphs[1].sdl
