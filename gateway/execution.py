@@ -1,6 +1,5 @@
 """What executes an operation: graphql-core for this process's own schema, the federation engine for a supergraph."""
 
-import re
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -14,10 +13,9 @@ from gateway.context import RequestContext
 from gateway.errors import ErrorFormatter
 from gateway.federation.errors import PlanningError
 from gateway.federation.serving import ServedSupergraph, Snapshot
+from gateway.federation.supergraph import active_labels
 from gateway.http.documents import Document, DocumentCache, Operation
 from schema.build import core_schema
-
-_PERCENT = re.compile(r"percent\((\d{1,3}(?:\.\d{1,8})?)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,7 @@ class _Federated:
     ) -> Executed:
         """See `Executable`."""
         engine = self._snapshot.engine
-        labels = frozenset(label for label in engine.model.override_labels if self._is_on(label))
+        labels = active_labels(engine.model, self._random.random())
         try:
             plan = self._snapshot.plan(document, operation.name, labels)
         except PlanningError as error:
@@ -149,7 +147,3 @@ class _Federated:
         answer = await engine.run(plan, variables, context)
         errors = [formatter.planned(entry) for entry in answer.get("errors", ())]
         return Executed(answer.get("data", msgspec.UNSET), errors, str(plan))
-
-    def _is_on(self, label: str) -> bool:
-        percent = _PERCENT.fullmatch(label)
-        return percent is not None and self._random.random() * 100 < float(percent[1])
