@@ -40,6 +40,7 @@ from gateway.federation.composition.joined import Arguments, FieldNode, JoinedSc
 from gateway.federation.composition.model import BUILT_IN_SCALARS, Subgraph
 from gateway.federation.composition.shared import shared_fields
 from gateway.federation.composition.typerefs import named
+from gateway.federation.composition.vocabulary import schema_nodes
 from gateway.federation.errors import SupergraphError
 
 # The first version with every directive that a supergraph carries.
@@ -55,8 +56,8 @@ def extract_subgraphs(supergraph_sdl: str) -> list[Subgraph]:
 
     Composing them gives an equivalent supergraph, whoever composed this one; composing them with more subgraphs adds
     to it. A field that one subgraph alone resolves comes back without ``@shareable``, whether it had it or not, so a
-    further subgraph can share a field only where it is part of a key, or shared already. Directives that the
-    supergraph neither links nor federation knows are left out: no subgraph could ask for them.
+    further subgraph can share a field only where it is part of a key, or shared already. A team's own directive that
+    the supergraph does not link comes back and is lost in composing, which carries only what is linked.
 
     Raises:
         SupergraphError: it is not GraphQL, not a supergraph, or contradicts itself.
@@ -125,8 +126,8 @@ class _Extraction:
         links = [_without_purpose(node) for node in dict.fromkeys(node for node, _ in composed)]
         imports = ", ".join(f'"@{name}"' for name in sorted(self._imports))
         text = f'extend schema @link(url: "{_FEDERATION}"{f", import: [{imports}]" if imports else ""})'
-        [extension] = parse(text, no_location=True).definitions
-        directives = (*(extension.directives or ()), *links, *requests, *carried)  # type: ignore[attr-defined]
+        [extension] = schema_nodes(parse(text, no_location=True))
+        directives = (*(extension.directives or ()), *links, *requests, *carried)
         roots = {operation: name for operation, name in self._joined.roots.items() if name in types}
         is_usual = all(name == operation.capitalize() for operation, name in roots.items())
         if not roots or (is_usual and self._joined.description is None):
