@@ -15,6 +15,7 @@ from clients.pipeline import assemble
 from clients.protocols.graphql import GraphQLExchange
 from clients.protocols.rest import RestExchange
 from clients.service import Service
+from clients.stages.cache_key import CacheKeys
 from clients.stages.retry import Retry
 from clients.stages.single_flight import SingleFlight
 from clients.stages.stale_cache import CacheFigures, StaleCache
@@ -88,8 +89,9 @@ class Upstream:
             if url is not None
         }
         self._circuits = {protocol: self._circuit(protocol, random) for protocol in self._exchanges}
-        self._cache = StaleCache(service, store, self._clock, random)
-        self._flights = SingleFlight(service, self._clock)
+        keys = CacheKeys(service)
+        self._cache = StaleCache(service.policy.cache, keys, store, self._clock, random)
+        self._flights = SingleFlight(service.name, keys, self._clock)
         self._figures = ServedFigures()
         self._handle = assemble(
             service,

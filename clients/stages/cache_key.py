@@ -22,11 +22,20 @@ class CacheKeys:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._last: tuple[Call, bytes] | None = None
         self._operations: WeakKeyDictionary[Operation, bytes] = WeakKeyDictionary()
 
     def whole(self, call: Call) -> bytes:
-        """The key of a call with all its variables."""
-        return self._digest(call, call.variables)
+        """The key of a call with all its variables.
+
+        The last one is remembered: the stages of a pipeline ask for the same call one after the other.
+        """
+        last = self._last
+        if last is not None and last[0] is call:
+            return last[1]
+        digest = self._digest(call, call.variables)
+        self._last = (call, digest)
+        return digest
 
     def rows(self, call: Call, keys: Sequence[Any]) -> list[bytes]:
         """The keys of a batched call's rows, one for each of `keys`; the same whichever batch a row came in."""
@@ -48,7 +57,8 @@ class CacheKeys:
         """The operation by what it asks, so that a changed document never finds the answers of its predecessor."""
         route = self._service.routes.get(operation.name) or operation.rest
         document = operation.graphql.text if operation.graphql else None
-        parts = (self._service.name, operation.name, document, str(route), repr(operation.row))
+        places = (operation.graphql and operation.graphql.rows, route and route.rows)
+        parts = (self._service.name, operation.name, document, str(route), places, repr(operation.row))
         identity = blake2b(_encode(parts), digest_size=24).digest()
         self._operations[operation] = identity
         return identity

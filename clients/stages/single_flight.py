@@ -11,7 +11,6 @@ from clients.call import Answer, Call, Handler
 from clients.clock import Clock
 from clients.errors import DeadlineExceeded
 from clients.operation import Kind
-from clients.service import Service
 from clients.stages.cache_key import CacheKeys
 from clients.stages.deadline import remaining_s
 
@@ -27,9 +26,9 @@ class _Flight:
 class SingleFlight:
     """Shares calls in flight among callers that may share an answer; mutations are never shared."""
 
-    def __init__(self, service: Service, clock: Clock) -> None:
-        self._service = service.name
-        self._keys = CacheKeys(service)
+    def __init__(self, service: str, keys: CacheKeys, clock: Clock) -> None:
+        self._service = service
+        self._keys = keys
         self._clock = clock
         self._flights: dict[bytes, _Flight] = {}
         self._tasks: set[asyncio.Task[Answer]] = set()
@@ -69,12 +68,11 @@ class SingleFlight:
         return flight
 
     async def _wait(self, flight: _Flight, call: Call) -> Answer:
-        left = remaining_s(call, self._clock)
         flight.waiting += 1
         try:
-            if left is None:
-                return await asyncio.shield(flight.task)
-            async with self._clock.timeout(left):
+            if not _later(flight.deadline, call.caller.deadline):
+                return await asyncio.shield(flight.task)  # it ends at its deadline by itself; a timer would be a second
+            async with self._clock.timeout(remaining_s(call, self._clock) or 0.0):
                 return await asyncio.shield(flight.task)
         except TimeoutError as error:
             raise DeadlineExceeded(

@@ -11,7 +11,7 @@ from clients.call import Answer, Call, Handler, Served, ServedBy
 from clients.clock import Clock
 from clients.errors import UpstreamError
 from clients.operation import Kind
-from clients.service import Service
+from clients.policy import CachePolicy
 from clients.stages.cache_key import CacheKeys
 from clients.stores.base import Entry, Store
 
@@ -42,9 +42,9 @@ class CacheFigures:
 class StaleCache:
     """Keeps the good answers of queries; never those of mutations, never partial ones, never errors."""
 
-    def __init__(self, service: Service, store: Store, clock: Clock, random: Random) -> None:
-        self._policy = service.policy.cache
-        self._keys = CacheKeys(service)
+    def __init__(self, policy: CachePolicy, keys: CacheKeys, store: Store, clock: Clock, random: Random) -> None:
+        self._policy = policy
+        self._keys = keys
         self._store = store
         self._clock = clock
         self._random = random
