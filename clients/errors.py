@@ -138,6 +138,7 @@ class InvalidVariables(Rejected):
 
     code = "UPSTREAM_INVALID_VARIABLES"
     category = "validation"
+    falls_back = True
     reached_upstream = False
 
 

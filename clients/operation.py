@@ -157,7 +157,7 @@ _ROUTE = re.compile(r"(?P<method>[A-Z]+) (?P<template>/\S*)")
 _EXPRESSION = re.compile(r"\{[^{}]+\}")
 _END_OF_PATH = re.compile(r"\{?[?#]")
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
-_METHODS = _BODY_METHODS | {"GET", "HEAD", "DELETE"}
+_METHODS = _BODY_METHODS | {"GET", "DELETE"}
 _UNSAFE_SEGMENTS = frozenset({"", ".", ".."})
 
 
@@ -215,10 +215,13 @@ class RestRoute:
         """The path and query for these variables.
 
         Raises:
-            ValueError: a path segment would come out empty, `.` or `..`, which names another resource.
+            ValueError: a path segment would come out empty, `.` or `..`, which names another resource; or a list is
+                empty, which would leave its parameter out and ask for everything.
             TypeError: a value that has no spelling.
         """
         given = {name: variables[name] for name in self.variables if name in variables}
+        if empty := [name for name, value in given.items() if isinstance(value, list | tuple) and not value]:
+            raise ValueError(f"{', '.join(empty)} is an empty list")
         path = self.template.expand({name: _spelt(value) for name, value in msgspec.to_builtins(given).items()})
         segments = _segments(path)
         declared = _segments(self.template.uri)
@@ -309,7 +312,7 @@ def operation(
         key: the row attribute (or attributes) that a batch is aligned by; makes the operation a batched one.
         by: the variable that takes the keys; may be left out when there is only one variable.
         max_batch_size: keys in one call.
-        kind: needed only without a document, when a POST is a query; GET and HEAD are queries by themselves.
+        kind: needed only without a document, when a POST is a query; a GET is one by itself.
         public: callers may share cached rows.
         graphql_rows: the path below `data` to the rows, with dots; default: the document's only root field.
         rest_rows: the path to the rows in the REST answer, with dots; default: the whole answer.
@@ -378,7 +381,7 @@ def _kind(document: GraphQLDocument | None, route: RestRoute | None, given: Kind
         return document.kind
     if given is not None:
         return given
-    return Kind.QUERY if route is not None and route.method in {"GET", "HEAD"} else Kind.MUTATION
+    return Kind.QUERY if route is not None and route.method in {"GET"} else Kind.MUTATION
 
 
 def _batch(

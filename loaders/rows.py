@@ -16,7 +16,7 @@ from strawberry.types.private import is_private
 from strawberry.utils.str_converters import to_camel_case
 
 from clients.errors import MalformedResponse
-from clients.operation import Operation
+from clients.operation import Operation, OperationError
 
 Make = Callable[[Any], Any]
 
@@ -47,13 +47,13 @@ def row_mapping(kind: type, *, within: tuple[type, ...] = ()) -> RowMapping:
         within: the types it is nested in.
 
     Raises:
-        TypeError: an annotation that no row can have.
+        OperationError: an annotation that no row can have.
     """
     if not has_object_definition(kind):
         row, convert = _travels(kind, within)
         return RowMapping(row, convert or (lambda value: value), frozenset())
     if kind in within:
-        raise TypeError(f"{kind.__name__} contains itself, and a row has an end; load one of them by its key")
+        raise OperationError(f"{kind.__name__} contains itself, and a row has an end; load one of them by its key")
     hints = typing.get_type_hints(kind, include_extras=True)
     columns: list[Any] = []
     converters: dict[str, Make] = {}
@@ -118,7 +118,9 @@ def _travels(annotation: Any, within: tuple[type, ...]) -> tuple[Any, Make | Non
     if origin in {typing.Union, types.UnionType}:
         rest = [a for a in arguments if a is not types.NoneType]
         if len(rest) != 1:
-            raise TypeError(f"{annotation}: a row's field has one type; declare unions with an operation of their own")
+            raise OperationError(
+                f"{annotation}: a row's field has one type; declare unions with an operation of their own"
+            )
         travels, convert = _travels(rest[0], within)
         return travels | None, convert
     if origin is list:

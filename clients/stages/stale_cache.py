@@ -175,7 +175,7 @@ class StaleCache:
                 kept[key] = self._entry(value, size)
         if kept:
             await self._store.put_many(kept)
-        if absent:
+        if absent and answer.size:  # a 404 for the whole batch may be a wrong route, and says nothing of each row
             await self._store_absent(absent)
 
     async def _store_absent(self, ids: list[bytes]) -> None:

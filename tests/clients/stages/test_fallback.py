@@ -154,8 +154,10 @@ async def test_rests_refusal_stands_also_after_graphql_failed() -> None:
         with pytest.raises(Rejected, match=r"REST GET /customers/\{id\} answered 403"):
             await made.execute(ask_one())
         made.script.rest.heal()
-        with pytest.raises(InvalidVariables):
+        with pytest.raises(ServiceUnavailable) as caught:  # what cannot be asked over REST hides no failure of GraphQL
             await made.execute(ask_one(".."))
+        assert [type(cause) for cause in caught.value.causes] == [ServerFailed, InvalidVariables]
+        assert caught.value.allows_stale
 
 
 async def test_the_only_ways_error_is_given_as_it_is() -> None:
