@@ -1,6 +1,6 @@
 """One subgraph as composition sees it: renames undone, extensions folded in, directives by their spec names."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -196,20 +196,27 @@ class SubgraphSchema:
     @cached_property
     def possible_types(self) -> Mapping[str, frozenset[str]]:
         """Runtime types by abstract type, for the types this subgraph knows. An object type stands for itself."""
-        found: dict[str, set[str]] = {}
-        for each in self.types.values():
-            if each.kind is Kind.OBJECT:
-                found.setdefault(each.name, set()).add(each.name)
-                for interface in each.interfaces:
-                    found.setdefault(interface, set()).add(each.name)
-            elif each.kind is Kind.UNION:
-                found.setdefault(each.name, set()).update(each.members)
-            elif each.kind is Kind.INTERFACE:
-                found.setdefault(each.name, set())
-        return {name: frozenset(types) for name, types in found.items()}
+        return runtime_types((each.kind, each.name, each.interfaces, each.members) for each in self.types.values())
 
     def fields(self) -> Iterator[tuple[TypeDef, Field]]:
         """Every output field with its type, in document order."""
         for each in self.types.values():
             for each_field in each.fields.values():
                 yield each, each_field
+
+
+def runtime_types(
+    types: Iterable[tuple[Kind, str, Iterable[str], Iterable[str]]],
+) -> Mapping[str, frozenset[str]]:
+    """Runtime types by abstract type, from each type's kind, name, interfaces and members."""
+    found: dict[str, set[str]] = {}
+    for kind, name, interfaces, members in types:
+        if kind is Kind.OBJECT:
+            found.setdefault(name, set()).add(name)
+            for interface in interfaces:
+                found.setdefault(interface, set()).add(name)
+        elif kind is Kind.UNION:
+            found.setdefault(name, set()).update(members)
+        elif kind is Kind.INTERFACE:
+            found.setdefault(name, set())
+    return {name: frozenset(kinds) for name, kinds in found.items()}

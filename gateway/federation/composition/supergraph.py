@@ -6,7 +6,7 @@ The shape follows the join specification, v0.3 to v0.5: each record says what it
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from gateway.federation.composition.model import Applied, DirectiveDef, Kind, SubgraphSchema
+from gateway.federation.composition.model import Applied, DirectiveDef, Kind, SubgraphSchema, runtime_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +131,7 @@ class Supergraph:
 
     def possible_types(self) -> Mapping[str, frozenset[str]]:
         """Runtime types by abstract type; an object type stands for itself."""
-        found: dict[str, set[str]] = {}
-        for each in self.types.values():
-            if each.kind is Kind.OBJECT:
-                found.setdefault(each.name, set()).add(each.name)
-                for interface in each.implements:
-                    found.setdefault(interface, set()).add(each.name)
-            elif each.kind is Kind.UNION:
-                found.setdefault(each.name, set()).update(each.members)
-            elif each.kind is Kind.INTERFACE:
-                found.setdefault(each.name, set())
-        return {name: frozenset(types) for name, types in found.items()}
+        return runtime_types((each.kind, each.name, each.implements, each.members) for each in self.types.values())
 
     def inputs(self) -> Iterator[tuple[str, MergedInput]]:
         """Every argument of a field and every input field, with its coordinate."""
