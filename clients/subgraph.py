@@ -3,8 +3,8 @@
 Answers are kept and handed on as JSON text: whoever reads one gets objects of its own.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -87,15 +87,9 @@ class SubgraphAnswer:
     has_data: bool
 
 
-class _Error(msgspec.Struct):
-    message: str = "(no message)"
-    path: list[str | int] | None = None
-    extensions: dict[str, Any] | None = None
-
-
 class _Envelope(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"null")
-    errors: list[_Error] | None = None
+    errors: list[Any] | None = None
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
@@ -107,34 +101,35 @@ def read_subgraph_answer(call: Call, body: bytes) -> SubgraphAnswer:
     """Read an answer as far as it has to be.
 
     Raises:
-        msgspec.ValidationError: not a GraphQL response, or not one entity for each representation.
+        msgspec.ValidationError: not a GraphQL response, or not one entity for each representation. Errors that are
+            not as the specification has them are no reason: what they go with may be good.
         msgspec.DecodeError: not JSON.
     """
     envelope = _envelope.decode(body)
-    errors = envelope.errors or []
+    errors = [_error(each) for each in envelope.errors or ()]
     has_data = bytes(envelope.data) != _NULL
+    if has_data and not bytes(envelope.data).startswith(b"{"):
+        raise msgspec.ValidationError("expected an object - at `$.data`")
     if not has_data and not errors:
         raise msgspec.ValidationError("neither data nor errors")
     batch = call.operation.batch
     if not isinstance(batch, EntityBatch) or call.keys is None:
-        return SubgraphAnswer(
-            bytes(envelope.data), tuple(_problem(e, None, tuple(e.path or ())) for e in errors), has_data
-        )
+        return SubgraphAnswer(bytes(envelope.data), tuple(errors), has_data)
     lists = _entity_lists.decode(envelope.data) if has_data else {}
-    firsts, entities = _entities(batch, call.keys, lists, failed=bool(errors))
-    return SubgraphAnswer(entities, tuple(_entity_problem(e, firsts) for e in errors), has_data)
+    slots, entities = _entities(batch, call.keys, lists, failed=bool(errors))
+    return SubgraphAnswer(entities, tuple(_of_entity(e, slots) for e in errors), has_data)
 
 
 def _entities(
     batch: EntityBatch, keys: Sequence[Any], lists: dict[str, list[msgspec.Raw] | None], *, failed: bool
-) -> tuple[dict[str, int], list[bytes | None]]:
-    """By response key, the index of its first key; and one entity a key. Keys come slot by slot."""
-    firsts: dict[str, int] = {}
+) -> tuple[dict[str, range], list[bytes | None]]:
+    """By response key, the indices of its keys; and one entity a key. Keys come slot by slot."""
+    slots: dict[str, range] = {}
     value: list[bytes | None] = []
     for slot, (response_key, _) in enumerate(batch.slots):
         wanted = sum(1 for of, _ in keys if of == slot)
         found = lists.get(response_key)
-        firsts[response_key] = len(value)
+        slots[response_key] = range(len(value), len(value) + wanted)
         if found is None and (failed or not wanted):
             value += [None] * wanted
             continue
@@ -142,16 +137,27 @@ def _entities(
             got = "no list of" if found is None else str(len(found))
             raise msgspec.ValidationError(f"{got} entities for {wanted} representations - at `$.data.{response_key}`")
         value += [None if bytes(entity) == _NULL else bytes(entity) for entity in found]
-    return firsts, value
+    return slots, value
 
 
-def _problem(error: _Error, index: int | None, path: tuple[str | int, ...]) -> Problem:
-    code = (error.extensions or {}).get("code")
-    return Problem(error.message, code if isinstance(code, str) else None, index, path, error.extensions)
+def _error(entry: Any) -> Problem:
+    """An entry of `errors`, as far as it is what the specification asks for."""
+    known = entry if isinstance(entry, dict) else {}
+    message, path, extensions = known.get("message"), known.get("path"), known.get("extensions")
+    extensions = extensions if isinstance(extensions, dict) else None
+    code = (extensions or {}).get("code")
+    return Problem(
+        message if isinstance(message, str) else "(no message)",
+        code if isinstance(code, str) else None,
+        path=tuple(each for each in path if isinstance(each, str | int)) if isinstance(path, list) else (),
+        extensions=extensions,
+    )
 
 
-def _entity_problem(error: _Error, firsts: dict[str, int]) -> Problem:
-    path = tuple(error.path or ())
-    if len(path) >= 2 and path[0] in firsts and isinstance(path[1], int):
-        return _problem(error, firsts[str(path[0])] + path[1], path[2:])
-    return _problem(error, None, path)
+def _of_entity(problem: Problem, slots: Mapping[str, range]) -> Problem:
+    """The problem with the index of its key and the path below it; without both when it belongs to no key."""
+    path = problem.path
+    keys = slots.get(str(path[0]), range(0)) if path else range(0)
+    if len(path) > 1 and isinstance(path[1], int) and 0 <= path[1] < len(keys):
+        return replace(problem, index=keys[path[1]], path=path[2:])
+    return replace(problem, path=())

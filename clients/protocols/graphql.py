@@ -1,6 +1,7 @@
 """An operation over GraphQL: its document as it stands, and the rows out of `data`."""
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -122,15 +123,34 @@ class GraphQLExchange(Exchange):
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             self.refuse_status(request, response)
             raise self.out_of_shape(request, error) from error
-        if not found.has_data:
-            self.refuse_server_failure(request, response)
-            if any(problem.code in _FAILURE_CODES for problem in found.problems):
-                worst = next(p for p in found.problems if p.code in _FAILURE_CODES)
-                failure = ServerFailed(self._service.name, _said(request, worst.message, worst.code), transient=False)
-                failure.reported = found.problems
-                raise failure
+        failure = None if found.has_data else self._reported_failure(request, response, found.problems)
+        if failure is not None:
+            failure.reported = found.problems
+            raise failure
+        value = found.value
+        if call.keys is not None:
+            value = [self._entity(request, index, entity) for index, entity in enumerate(value)]
         served = Served(ServedBy(self.protocol.value))
-        return Answer(found.value, served, problems=found.problems, size=len(response.body))
+        return Answer(value, served, problems=found.problems, size=len(response.body))
+
+    def _reported_failure(
+        self, request: Request, response: WireResponse, problems: Sequence[Problem]
+    ) -> UpstreamError | None:
+        """The failure of a service that says so by its status or a code; None when it refused as a healthy one does."""
+        try:
+            self.refuse_server_failure(request, response)
+        except UpstreamError as failure:
+            return failure
+        worst = next((problem for problem in problems if problem.code in _FAILURE_CODES), None)
+        if worst is None:
+            return None
+        return ServerFailed(self._service.name, _said(request, worst.message, worst.code), transient=False)
+
+    def _entity(self, request: Request, index: int, entity: bytes | None) -> bytes | UpstreamError | None:
+        """One entity's text; one that is no object is that key's error alone, and is never kept."""
+        if entity is None or entity.startswith(b"{"):
+            return entity
+        return self.out_of_shape(request, ValueError(f"expected an object or null - at `$.data._entities[{index}]`"))
 
     def _error(self, request: Request, response: WireResponse, errors: list[_ErrorItem]) -> UpstreamError:
         """The error of an answer without rows: the failure if there is one, else what was refused."""

@@ -169,10 +169,10 @@ class StaleCache:
         for i, (key, value) in enumerate(zip(ids, answer.value, strict=True)):
             if isinstance(value, UpstreamError) or i in spoilt:
                 continue
-            if value is None:
-                absent.append(key)
-            else:
+            if value is not None:
                 kept[key] = self._entry(value, size)
+            elif not answer.problems:  # beside errors, null may be what is left of an answer that failed elsewhere
+                absent.append(key)
         if kept:
             await self._store.put_many(kept)
         if absent and answer.size:  # a 404 for the whole batch may be a wrong route, and says nothing of each row
