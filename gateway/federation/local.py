@@ -17,6 +17,10 @@ from gateway.http.errors import RequestError
 from schema.build import core_schema
 from schema.context import GatewayContext, GatewayState
 
+# A planned document has its fragments written out, so it may be larger than any document a client may send.
+_MAX_TOKENS = 100_000
+_MAX_CHARS = 2_000_000
+
 
 class LocalSubgraph:
     """Answers plans' requests from the Strawberry schema, with the request's own context and loaders.
@@ -31,7 +35,9 @@ class LocalSubgraph:
         self._schema = schema
         self._on_masked = on_masked
         self._clock = clock
-        self._documents = DocumentCache(core_schema(schema), introspection=True, max_tokens=100_000)
+        self._documents = DocumentCache(
+            core_schema(schema), introspection=True, max_tokens=_MAX_TOKENS, max_document_chars=_MAX_CHARS
+        )
 
     async def fetch(self, request: SubgraphRequest) -> SubgraphResponse:
         """Execute one request.
@@ -44,23 +50,31 @@ class LocalSubgraph:
             document = self._documents.get(request.document)
         except RequestError as error:
             raise FetchFailed(request.subgraph, f"The local schema refuses a planned request: {error}") from error
+        inside = _FetchContext(context, request)
         result = execute(
             core_schema(self._schema),
             document.ast,
-            context_value=_FetchContext(context, request),
+            context_value=inside,
             variable_values=dict(request.variables),
             executor_class=self._schema.execution_context_class,
         )
         if isinstance(result, Awaitable):
             result = await result
         formatter = ErrorFormatter(context.caller.request_id, self._clock.wall(), self._on_masked)
-        return SubgraphResponse(result.data, [formatter.entry(error) for error in result.errors or ()])
+        errors = [formatter.entry(error) for error in result.errors or ()]
+        errors += [formatter.upstream_problem(s, path, p.message, p.code) for s, path, p in inside.problems]
+        return SubgraphResponse(result.data, errors)
 
 
 class _FetchContext:
-    """The request's context, seen from inside one fetch: paths are those of the response, not of the fetch."""
+    """The request's context, seen from inside one fetch.
+
+    What is noted as degraded gets the response's path. Problems keep the fetch's: they become its errors, whose paths
+    the executor turns into those of the response, with the indices that only it knows.
+    """
 
     def __init__(self, context: GatewayContext, request: SubgraphRequest) -> None:
+        self.problems: list[tuple[str, list[str | int], Problem]] = []
         self._context = context
         self._prefix = request.path
         self._inside = 2 if request.entities else 0  # an entity's path begins with the response key and an index
@@ -90,11 +104,8 @@ class _FetchContext:
 
     def note_served(self, service: str, path: Sequence[str | int], served: Served) -> None:
         """Remember a degraded value."""
-        self._context.note_served(service, self._outside(path), served)
+        self._context.note_served(service, [*self._prefix, *path[self._inside :]], served)
 
     def note_problem(self, service: str, path: Sequence[str | int], problem: Problem) -> None:
         """Remember an upstream's error."""
-        self._context.note_problem(service, self._outside(path), problem)
-
-    def _outside(self, path: Sequence[str | int]) -> list[str | int]:
-        return [*self._prefix, *path[self._inside :]]
+        self.problems.append((service, [*path, *problem.path], problem))

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import msgspec
 from cachetools import LRUCache
 
-from clients.call import Answer, Call, Problem
+from clients.call import Answer, Call, Problem, Served, ServedBy
 from clients.errors import UpstreamError
 from clients.operation import Kind
 from clients.subgraph import SubgraphOperation, subgraph_operation
@@ -49,7 +50,7 @@ class RemoteSubgraphs:
         except UpstreamError as error:
             if error.reported:
                 return SubgraphResponse(None, [_entry(p, p.path) for p in error.reported])
-            raise FetchFailed(error.service, error.message, error.code, error.retry_after_s) from error
+            raise FetchFailed(error.service, error.message, error.code, _wait_s(error)) from error
         if answer.served.degraded:
             scope.note_served(upstream.name, request.path, answer.served)
         return SubgraphResponse(msgspec.json.decode(answer.value), [_entry(p, p.path) for p in answer.problems])
@@ -63,13 +64,19 @@ class RemoteSubgraphs:
             for representation in request.variables[variable]
         ]
         chunks = [keys[i : i + _MAX_REPRESENTATIONS] for i in range(0, len(keys), _MAX_REPRESENTATIONS)]
-        answers = await asyncio.gather(*(upstream.execute(call.for_keys(chunk)) for chunk in chunks))
+        async with asyncio.TaskGroup() as tasks:
+            asking = [tasks.create_task(_answer(upstream, call.for_keys(chunk))) for chunk in chunks]
+        answers = [task.result() for task in asking]
+        first = answers[0]
+        if isinstance(first, UpstreamError) and not any(isinstance(a, Answer) or a.reported for a in answers):
+            raise first
         data: dict[str, list[Any]] = {response_key: [] for response_key, _ in request.entities}
         errors: list[Any] = []
-        for chunk, answer in zip(chunks, answers, strict=True):
+        for chunk, found in zip(chunks, answers, strict=True):
+            answer = _rows_of(found, len(chunk)) if isinstance(found, UpstreamError) else found
             _collect(request.entities, chunk, answer, data, errors)
-            for index in range(len(chunk)):
-                if (served := answer.served_row(index)).degraded and not isinstance(answer.value[index], UpstreamError):
+            for index, value in enumerate(answer.value):
+                if not isinstance(value, UpstreamError) and (served := answer.served_row(index)).degraded:
                     scope.note_served(upstream.name, request.path, served)
         return SubgraphResponse(data, errors)
 
@@ -82,6 +89,28 @@ class RemoteSubgraphs:
             operation = subgraph_operation(service, name, request.document, Kind(request.kind), request.entities)
             self._operations[key] = operation
         return operation
+
+
+async def _answer(upstream: Upstream, call: Call) -> Answer | UpstreamError:
+    """A chunk's answer, or its error as a value: it is no reason to drop the other chunks."""
+    try:
+        return await upstream.execute(call)
+    except UpstreamError as error:
+        return error
+
+
+def _rows_of(error: UpstreamError, count: int) -> Answer:
+    """The answer of a chunk that failed: what the subgraph said of it, else the error for each row."""
+    served = Served(ServedBy.GRAPHQL)
+    if error.reported:
+        return Answer([None] * count, served, problems=tuple(error.reported))
+    return Answer([error] * count, served)
+
+
+def _wait_s(error: UpstreamError) -> float | None:
+    """What a client is told to wait; an endless wait is none."""
+    wait = error.retry_after_s
+    return round(wait, 1) if wait is not None and isfinite(wait) else None
 
 
 def _collect(
@@ -99,7 +128,8 @@ def _collect(
         failed = isinstance(value, UpstreamError)
         data[response_key].append(None if value is None or failed else msgspec.json.decode(value))
         if failed:
-            extensions = {"code": value.code}
+            wait = _wait_s(value)
+            extensions = {"code": value.code} if wait is None else {"code": value.code, "retryAfter": wait}
             errors.append({"message": value.message, "path": list(places[-1]), "extensions": extensions})
     for problem in answer.problems:
         before = () if problem.index is None else places[problem.index]
