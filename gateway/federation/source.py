@@ -1,6 +1,8 @@
 """Where a supergraph comes from: a file, an address, the subgraphs' own SDLs, or one of these with the local schema."""
 
+import asyncio
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any, Protocol
 import httpx
 import strawberry
 
-from gateway.config import Config, is_url
+from gateway.config import Config, ServiceConfig, is_url
 from gateway.federation.composition import Subgraph, compose, extract_subgraphs
 from gateway.federation.errors import SupergraphError
 
@@ -56,17 +58,17 @@ def fetched(sdl: str, origin: str) -> Fetched:
 
 
 class FileSource:
-    """A supergraph file; read again when its size or time has changed."""
+    """A supergraph file; read again when it is another one, or its size or time has changed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int, ...] | None = None
 
     async def fetch(self) -> Fetched | None:
         """See `Source`."""
         try:
             stat = self._path.stat()
-            seen = (stat.st_mtime_ns, stat.st_size)
+            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)  # renaming keeps the time
             if seen == self._seen:
                 return None
         except OSError as error:
@@ -79,53 +81,74 @@ class FileSource:
 class UrlSource:
     """A supergraph at an address, asked for with the ETag of the last one (RFC 9110 §13.1.2)."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, timeout_s: float = _FETCH_TIMEOUT_S) -> None:
         self._url = url
+        self._timeout_s = timeout_s
         self._etag: str | None = None
 
     async def fetch(self) -> Fetched | None:
         """See `Source`."""
         headers = {"if-none-match": self._etag} if self._etag else {}
-        response = await _request("GET", self._url, headers=headers)
-        if response.status_code == 304:
+        response = await _request("GET", self._url, self._timeout_s, headers=headers)
+        if response.status == 304 and self._etag:
             return None
-        if response.status_code != 200:
-            raise SourceError(f"{self._url}: answered {response.status_code}, expected 200")
-        self._etag = response.headers.get("etag")
-        return fetched(response.text, self._url)
+        if response.status != 200:
+            raise SourceError(f"{self._url}: answered {response.status}, expected 200")
+        try:
+            sdl = response.body.decode()
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{self._url}: is not UTF-8 text") from error
+        self._etag = response.etag
+        return fetched(sdl, self._url)
 
 
 class SubgraphsSource:
-    """The subgraphs of gateway.yaml, their SDLs from files or asked of the services (`_service { sdl }`)."""
+    """The subgraphs of gateway.yaml, their SDLs from files or asked of the services (`_service { sdl }`).
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    Args:
+        config: names them.
+        local: the schema of this process, where it is one of them.
+    """
+
+    def __init__(self, config: Config, local: Subgraph | None = None) -> None:
+        self._services = {name: s for name, s in config.services.items() if s.subgraph is not None}
+        self._local = local
+        self._seen: list[Subgraph] | None = None
 
     async def fetch(self) -> Fetched | None:
-        """See `Source`."""
-        return composed(await self.subgraphs(), "the subgraphs of gateway.yaml")
+        """See `Source`. They are composed again only when one of them has changed."""
+        found = await self._subgraphs()
+        if found == self._seen:
+            return None
+        self._seen = found
+        return composed(found, "the subgraphs of gateway.yaml")
 
-    async def subgraphs(self) -> list[Subgraph]:
-        """Each subgraph with its SDL.
+    async def _subgraphs(self) -> list[Subgraph]:
+        """Each subgraph with its SDL, asked for side by side.
 
         Raises:
-            SourceError: one cannot be had; the message names it.
+            SourceError: naming all that cannot be had.
         """
-        found = []
-        for name, service in self._config.services.items():
-            if service.subgraph is None:
-                continue
-            url = service.graphql or ""
-            if service.subgraph.sdl is not None:
-                sdl = _text(Path(service.subgraph.sdl))
-            else:
-                sdl = await asked(name, url, dict(service.headers))
-            found.append(Subgraph(name, url, sdl))
-        return found
+        asking = (self._subgraph(name, service) for name, service in self._services.items())
+        found = await asyncio.gather(*asking, return_exceptions=True)
+        unexpected = [each for each in found if isinstance(each, BaseException) and not isinstance(each, SourceError)]
+        if unexpected:
+            raise unexpected[0]
+        failed = [str(each) for each in found if isinstance(each, SourceError)]
+        if failed:
+            raise SourceError("\n".join(failed))
+        subgraphs = [each for each in found if isinstance(each, Subgraph)]
+        return subgraphs if self._local is None else [*subgraphs, self._local]
+
+    async def _subgraph(self, name: str, service: ServiceConfig) -> Subgraph:
+        url = service.graphql or ""
+        file = service.subgraph.sdl if service.subgraph is not None else None
+        sdl = await asked(name, url, dict(service.headers)) if file is None else _text(Path(file))
+        return Subgraph(name, url, sdl)
 
 
 class WithLocal:
-    """Another source's supergraph, composed with the local schema as one more subgraph."""
+    """A finished supergraph, composed with the local schema as one more subgraph."""
 
     def __init__(self, source: Source, local: Subgraph) -> None:
         self._source = source
@@ -133,8 +156,6 @@ class WithLocal:
 
     async def fetch(self) -> Fetched | None:
         """See `Source`."""
-        if isinstance(self._source, SubgraphsSource):
-            return composed([*await self._source.subgraphs(), self._local], "the subgraphs of gateway.yaml")
         found = await self._source.fetch()
         if found is None:
             return None
@@ -160,11 +181,14 @@ async def asked(name: str, url: str, headers: dict[str, str]) -> str:
     Raises:
         SourceError: it does not give one.
     """
-    response = await _request("POST", url, json={"query": _SERVICE_QUERY}, headers=headers)
     try:
-        sdl = response.json()["data"]["_service"]["sdl"]
-    except (ValueError, KeyError, TypeError) as error:
-        message = f"{name}: {url} answered {response.status_code} without an SDL; is it a federation subgraph?"
+        response = await _request("POST", url, _FETCH_TIMEOUT_S, json={"query": _SERVICE_QUERY}, headers=headers)
+    except SourceError as error:
+        raise SourceError(f"{name}: {error}") from error
+    try:
+        sdl = json.loads(response.body)["data"]["_service"]["sdl"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        message = f"{name}: {url} answered {response.status} without an SDL; is it a federation subgraph?"
         raise SourceError(message) from error
     if not isinstance(sdl, str):
         raise SourceError(f"{name}: {url}: _service.sdl is not text")
@@ -180,15 +204,31 @@ def _text(path: Path) -> str:
         raise SourceError(f"{path}: is not UTF-8 text") from error
 
 
-async def _request(method: str, url: str, **options: Any) -> httpx.Response:
-    async with httpx.AsyncClient(timeout=_FETCH_TIMEOUT_S, trust_env=False, follow_redirects=False) as client:
-        try:
-            response = await client.request(method, url, **options)
-        except httpx.HTTPError as error:
-            raise SourceError(f"{url}: {str(error) or type(error).__name__}") from error
-    if len(response.content) > _MAX_BYTES:
-        raise SourceError(f"{url}: answered more than {_MAX_BYTES} bytes")
-    return response
+@dataclass(frozen=True, slots=True)
+class _Response:
+    status: int
+    etag: str | None
+    body: bytes
+
+
+async def _request(method: str, url: str, timeout_s: float, **options: Any) -> _Response:
+    """The whole response, read no further than a supergraph can be long and no longer than `timeout_s`."""
+    body = bytearray()
+    try:
+        async with (
+            asyncio.timeout(timeout_s),
+            httpx.AsyncClient(timeout=timeout_s, trust_env=False, follow_redirects=False) as client,
+            client.stream(method, url, **options) as response,
+        ):
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > _MAX_BYTES:
+                    raise SourceError(f"{url}: answered more than {_MAX_BYTES} bytes")
+    except (TimeoutError, httpx.TimeoutException) as error:
+        raise SourceError(f"{url}: no whole answer within {timeout_s:g} s") from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise SourceError(f"{url}: {str(error) or type(error).__name__}") from error
+    return _Response(response.status_code, response.headers.get("etag"), bytes(body))
 
 
 def find_source(config: Config, schema: strawberry.Schema) -> Source:
@@ -196,13 +236,10 @@ def find_source(config: Config, schema: strawberry.Schema) -> Source:
     federation = config.federation
     if federation is None:
         raise TypeError("the configuration has no section federation")
-    source: Source
+    local = None if federation.local is None else Subgraph(federation.local, "", schema.as_str())
     if federation.supergraph is None:
-        source = SubgraphsSource(config)
-    elif is_url(federation.supergraph):
-        source = UrlSource(federation.supergraph)
-    else:
-        source = FileSource(Path(federation.supergraph))
-    if federation.local is None:
-        return source
-    return WithLocal(source, Subgraph(federation.local, "", schema.as_str()))
+        return SubgraphsSource(config, local)
+    source = (
+        UrlSource(federation.supergraph) if is_url(federation.supergraph) else FileSource(Path(federation.supergraph))
+    )
+    return source if local is None else WithLocal(source, local)
