@@ -12,6 +12,7 @@ from graphql import execute
 from gateway.context import RequestContext
 from gateway.errors import ErrorFormatter
 from gateway.federation.errors import PlanningError
+from gateway.federation.planner import Plan
 from gateway.federation.serving import ServedSupergraph, Snapshot
 from gateway.federation.supergraph import active_labels
 from gateway.http.documents import Document, DocumentCache, Operation
@@ -25,12 +26,12 @@ class Executed:
     Attributes:
         data: as JSON takes it; UNSET when nothing was executed.
         errors: entries of the answer.
-        plan: for people; None where there was none to make.
+        plan: text for people, made when it is asked for; None where there was none to make.
     """
 
     data: Any = msgspec.UNSET
     errors: list[dict[str, Any]] = field(default_factory=list)
-    plan: str | None = None
+    plan: Plan | None = None
 
 
 class Executable(Protocol):
@@ -138,6 +139,17 @@ class _Federated:
         formatter: ErrorFormatter,
     ) -> Executed:
         """See `Executable`."""
+        with self._snapshot.in_use():
+            return await self._execute(document, operation, variables, context, formatter)
+
+    async def _execute(
+        self,
+        document: Document,
+        operation: Operation,
+        variables: Mapping[str, Any],
+        context: RequestContext,
+        formatter: ErrorFormatter,
+    ) -> Executed:
         engine = self._snapshot.engine
         labels = active_labels(engine.model, self._random.random())
         try:
@@ -146,4 +158,4 @@ class _Federated:
             return Executed(errors=[formatter.planned({"message": str(error), "extensions": {"code": error.code}})])
         answer = await engine.run(plan, variables, context)
         errors = [formatter.planned(entry) for entry in answer.get("errors", ())]
-        return Executed(answer.get("data", msgspec.UNSET), errors, str(plan))
+        return Executed(answer.get("data", msgspec.UNSET), errors, plan)

@@ -1,5 +1,6 @@
 """The way of one operation, top to bottom, as named steps."""
 
+import re
 from typing import Any
 
 from gateway.context import RequestContext
@@ -18,6 +19,7 @@ _LATE = {
     "message": "A resolver did not end by the request's deadline.",
     "extensions": {"code": "DEADLINE_EXCEEDED", "category": "internal"},
 }
+_UNFIT = re.compile(r"[^ -~]")  # for a header's value, to be on the safe side (RFC 9110 §5.5)
 _MAX_PLAN_HEADER = 4_000  # servers and proxies refuse headers of more than 8 kB
 
 
@@ -74,11 +76,11 @@ class OperationPipeline:
         extensions: dict[str, Any] | None = {"upstreams": degraded} if degraded else None
         headers = {"x-correlation-id": context.caller.correlation_id}
         if executed.plan is not None and self._runtime.config.development:
-            headers["x-query-plan"] = _one_line(executed.plan)
+            headers["x-query-plan"] = _one_line(str(executed.plan))
         return Answer(data=executed.data, errors=entries, extensions=extensions, headers=headers)
 
 
 def _one_line(plan: str) -> str:
     """A plan as a header can carry it: one line, ASCII, not too long."""
-    text = "; ".join(plan.splitlines()).encode("ascii", "replace").decode("ascii")
+    text = _UNFIT.sub("?", "; ".join(plan.splitlines()))
     return text if len(text) <= _MAX_PLAN_HEADER else text[:_MAX_PLAN_HEADER] + " (cut)"

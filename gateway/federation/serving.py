@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,7 +19,7 @@ from clients.policy import ServicePolicy
 from clients.service import Service
 from clients.upstream import Upstream
 from gateway.federation.engine import FederationEngine
-from gateway.federation.errors import FederationError
+from gateway.federation.errors import FederationError, FetchFailed
 from gateway.federation.executor import SubgraphFetcher, SubgraphRequest, SubgraphResponse
 from gateway.federation.planner import Plan
 from gateway.federation.remote import RemoteSubgraphs
@@ -42,16 +43,25 @@ class _Fetchers:
         self._local_name = local_name
         self._local = local
         self._remote = remote
+        self._log = structlog.get_logger("supergraph")
 
     async def fetch(self, request: SubgraphRequest) -> SubgraphResponse:
-        """See `SubgraphFetcher`."""
-        if self._local is not None and request.subgraph == self._local_name:
-            return await self._local.fetch(request)
-        return await self._remote.fetch(request)
+        """See `SubgraphFetcher`. What nobody foresaw is logged: the client is told its kind only."""
+        local = self._local if request.subgraph == self._local_name else None
+        try:
+            return await (local or self._remote).fetch(request)
+        except FetchFailed:
+            raise
+        except Exception as error:
+            self._log.error("fetch failed unexpectedly", subgraph=request.subgraph, exc_info=error)
+            raise
 
 
 class Snapshot:
-    """One supergraph, ready to answer: engine, documents, plans and upstreams belong together and change together."""
+    """One supergraph, ready to answer: engine, documents, plans and upstreams belong together and change together.
+
+    Requests that run on it say so (`in_use`), so that what it is made of is closed after the last of them only.
+    """
 
     def __init__(
         self, engine: FederationEngine, documents: DocumentCache, upstreams: Mapping[str, Upstream], found: Fetched
@@ -61,6 +71,25 @@ class Snapshot:
         self.upstreams = upstreams
         self.found = found
         self._plans: LRUCache[tuple[Document, str | None, frozenset[str]], Plan] = LRUCache(_PLANS)
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """A request runs on it; to be entered before the request waits for anything."""
+        self._running += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+
+    async def idle(self) -> None:
+        """Return once no request runs on it. Once it is replaced, that is after a request's deadline at the latest."""
+        await self._idle.wait()
 
     def plan(self, document: Document, operation_name: str | None, labels: frozenset[str]) -> Plan:
         """The plan of an operation. Planning never waits, so concurrent misses plan once.
@@ -132,10 +161,13 @@ class ServedSupergraph:
         self._clock = clock
         self._log = structlog.get_logger("supergraph")
         self._stacks: dict[str, AsyncExitStack] = {}
+        self._draining: dict[asyncio.Task[None], Snapshot] = {}
         self._polling: asyncio.Task[None] | None = None
+        self._reloading = asyncio.Lock()
         self._snapshot: Snapshot | None = None
         self._loaded_at = clock.wall()
-        self._trouble = ""
+        self._unavailable = ""
+        self._refused = ""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -148,27 +180,44 @@ class ServedSupergraph:
     def status(self) -> SupergraphStatus:
         """What is served, and why nothing newer is."""
         found = self.snapshot.found
-        return SupergraphStatus(found.origin, found.digest, self._loaded_at, self._trouble)
+        return SupergraphStatus(found.origin, found.digest, self._loaded_at, self._unavailable or self._refused)
 
     async def reload(self) -> bool:
         """Ask the source, and serve what it has if that is new and good. Returns whether something new is served.
 
         A bad one is refused: logged, shown in `status`, and the old one goes on.
         """
-        try:
-            found = await self._source.fetch()
-            if found is not None and found.digest != self.snapshot.found.digest:
-                await self._swap(found)
-                self._log.info("supergraph replaced", origin=found.origin, digest=found.digest)
-                return True
-        except (SourceError, FederationError) as error:
-            if str(error) != self._trouble:
-                self._log.error("supergraph refused", error=str(error), serving=self.snapshot.found.digest)
-            self._trouble = str(error)
+        async with self._reloading:
+            try:
+                found = await self._source.fetch()
+                self._unavailable = ""
+                return found is not None and await self._take(found)
+            except SourceError as error:
+                if str(error) != self._unavailable:
+                    self._log.warning("supergraph not found", error=str(error), serving=self.snapshot.found.digest)
+                self._unavailable = str(error)
+            except FederationError as error:
+                self._refuse(str(error))
+            except Exception as error:  # noqa: BLE001 whatever a new one brings, the old one goes on and is kept current
+                self._refuse(f"the supergraph cannot be loaded: {type(error).__name__}: {error}", error)
             return False
-        if found is not None:
-            self._trouble = ""
-        return False
+
+    async def _take(self, found: Fetched) -> bool:
+        """Serve what was found, unless it is what is served already."""
+        if found.digest == self.snapshot.found.digest:
+            self.snapshot.found = found  # it may have been the last good copy until now
+            self._refused = ""
+            return False
+        await self._swap(found)
+        self._log.info("supergraph replaced", origin=found.origin, digest=found.digest)
+        return True
+
+    def _refuse(self, reason: str, cause: Exception | None = None) -> None:
+        if reason != self._refused:
+            serving = self.snapshot.found.digest
+            self._log.error("supergraph refused", error=reason, serving=serving, exc_info=cause)
+        self._unavailable = ""
+        self._refused = reason
 
     async def __aenter__(self) -> Self:
         """Load the supergraph.
@@ -194,16 +243,25 @@ class ServedSupergraph:
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.gather(self._polling, return_exceptions=True)
-        for stack in self._stacks.values():
-            await stack.aclose()
+        for task in self._draining:
+            task.cancel()
+        await asyncio.gather(*self._draining, return_exceptions=True)
+        await _close(self._stacks.values())
 
-    async def _start_from_last_good(self, error: Exception) -> None:
-        if self._last_good is None or not self._last_good.exists():
+    async def _start_from_last_good(self, error: SourceError | FederationError) -> None:
+        """Serve the copy; without a usable one, raise what kept the source's from being served."""
+        copy = self._last_good
+        if copy is None or not copy.exists():
             raise error
-        sdl = self._last_good.read_text(encoding="utf-8")
-        await self._swap(fetched(sdl, f"{self._last_good} (last good copy)"))
-        self._trouble = str(error)
-        self._log.error("supergraph started from the last good copy", error=str(error), copy=str(self._last_good))
+        try:
+            await self._swap(fetched(copy.read_text(encoding="utf-8"), f"{copy} (last good copy)"))
+        except (OSError, ValueError, FederationError) as unusable:
+            raise SourceError(f"{error}; and the last good copy, {copy}, is of no use: {unusable}") from error
+        if isinstance(error, SourceError):
+            self._unavailable = str(error)
+        else:
+            self._refused = str(error)
+        self._log.error("supergraph started from the last good copy", error=str(error), copy=str(copy))
 
     async def _poll(self, interval_s: float) -> None:
         while True:
@@ -214,24 +272,44 @@ class ServedSupergraph:
         """Build beside what runs, then replace it in one step; upstreams that stay keep their circuits."""
         model = parse_supergraph(found.sdl)
         before = {**self._known, **(self._snapshot.upstreams if self._snapshot is not None else {})}
-        upstreams, opened = {}, {}
-        for service in self._wanted(model):
-            known = before.get(service.name)
-            if known is not None and known.service == service:
-                upstreams[service.name] = known
-                continue
-            stack = opened[service.name] = AsyncExitStack()
-            upstreams[service.name] = self._open_upstream(service, stack)
-        engine = FederationEngine(model, _Fetchers(self._local_name, self._local, RemoteSubgraphs(upstreams)))
-        snapshot = Snapshot(engine, self._make_documents(engine), upstreams, found)
+        upstreams: dict[str, Upstream] = {}
+        opened: dict[str, AsyncExitStack] = {}
+        try:
+            for service in self._wanted(model):
+                known = before.get(service.name)
+                if known is not None and known.service == service:
+                    upstreams[service.name] = known
+                    continue
+                stack = opened[service.name] = AsyncExitStack()
+                upstreams[service.name] = self._open_upstream(service, stack)
+            engine = FederationEngine(model, _Fetchers(self._local_name, self._local, RemoteSubgraphs(upstreams)))
+            snapshot = Snapshot(engine, self._make_documents(engine), upstreams, found)
+        except BaseException:
+            await _close(opened.values())
+            raise
         retired = [self._stacks.pop(name) for name in list(self._stacks) if name not in upstreams or name in opened]
         self._stacks.update(opened)
-        self._snapshot = snapshot
+        replaced, self._snapshot = self._snapshot, snapshot
         self._loaded_at = self._clock.wall()
-        self._trouble = ""
+        self._unavailable = self._refused = ""
         self._keep(found)
-        for stack in retired:
-            await stack.aclose()
+        if replaced is not None:
+            self._drain(replaced, retired)
+
+    def _drain(self, replaced: Snapshot, retired: list[AsyncExitStack]) -> None:
+        """Close upstreams once no request can be using them: those of older snapshots may, as those of this one."""
+        users = [*self._draining.values(), replaced]
+
+        async def close_when_idle() -> None:
+            try:
+                for snapshot in users:
+                    await snapshot.idle()
+            finally:
+                await _close(retired)
+
+        task = asyncio.create_task(close_when_idle(), name="breakwater supergraph drain")
+        self._draining[task] = replaced
+        task.add_done_callback(self._draining.pop)
 
     def _wanted(self, model: Model) -> list[Service]:
         """The services of a supergraph's remote subgraphs: what gateway.yaml says of them, else the defaults."""
@@ -244,10 +322,22 @@ class ServedSupergraph:
         return wanted
 
     def _keep(self, found: Fetched) -> None:
-        """Write the last good copy beside its place and move it there, so that a crash leaves a whole one."""
-        if self._last_good is None:
+        """Write the last good copy beside its place and move it there, so that nobody ever finds half of one."""
+        copy = self._last_good
+        if copy is None:
             return
-        with contextlib.suppress(OSError):
-            beside = self._last_good.with_suffix(".new")
+        beside = copy.with_name(f"{copy.name}.{os.getpid()}")  # worker processes keep the same copy
+        try:
             beside.write_text(found.sdl, encoding="utf-8")
-            beside.replace(self._last_good)
+            beside.replace(copy)
+        except OSError as error:
+            self._log.warning("last good supergraph not kept", copy=str(copy), error=str(error))
+            with contextlib.suppress(OSError):
+                beside.unlink()
+
+
+async def _close(stacks: Iterable[AsyncExitStack]) -> None:
+    """Close them all, whatever one of them says."""
+    async with AsyncExitStack() as every:
+        for stack in stacks:
+            every.push_async_callback(stack.aclose)
