@@ -143,7 +143,10 @@ class SubgraphsSource:
     async def _subgraph(self, name: str, service: ServiceConfig) -> Subgraph:
         url = service.graphql or ""
         file = service.subgraph.sdl if service.subgraph is not None else None
-        sdl = await asked(name, url, dict(service.headers)) if file is None else _text(Path(file))
+        try:
+            sdl = await asked(url, dict(service.headers)) if file is None else _text(Path(file))
+        except SourceError as error:
+            raise SourceError(f"{name}: {error}") from error
         return Subgraph(name, url, sdl)
 
 
@@ -175,23 +178,20 @@ def composed(subgraphs: Sequence[Subgraph], origin: str) -> Fetched:
     return fetched(result.supergraph_sdl, origin)
 
 
-async def asked(name: str, url: str, headers: dict[str, str]) -> str:
+async def asked(url: str, headers: dict[str, str]) -> str:
     """A subgraph's SDL, from the subgraph itself.
 
     Raises:
         SourceError: it does not give one.
     """
-    try:
-        response = await _request("POST", url, _FETCH_TIMEOUT_S, json={"query": _SERVICE_QUERY}, headers=headers)
-    except SourceError as error:
-        raise SourceError(f"{name}: {error}") from error
+    response = await _request("POST", url, _FETCH_TIMEOUT_S, json={"query": _SERVICE_QUERY}, headers=headers)
     try:
         sdl = json.loads(response.body)["data"]["_service"]["sdl"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        message = f"{name}: {url} answered {response.status} without an SDL; is it a federation subgraph?"
+        message = f"{url} answered {response.status} without an SDL; is it a federation subgraph?"
         raise SourceError(message) from error
     if not isinstance(sdl, str):
-        raise SourceError(f"{name}: {url}: _service.sdl is not text")
+        raise SourceError(f"{url}: _service.sdl is not text")
     return sdl
 
 

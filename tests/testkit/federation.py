@@ -96,8 +96,9 @@ class ScriptedSubgraph(ScriptedUpstream):
 
     @property
     def representations(self) -> list[list[dict[str, Any]]]:
-        """The representations of each call for entities."""
-        return [call.variables["representations"] for call in self.graphql.calls if "_entities" in call.document]
+        """The representations of each `_entities` field that was asked for."""
+        calls = [call for call in self.graphql.calls if "_entities" in call.document]
+        return [given for call in calls for given in call.variables.values() if isinstance(given, list)]
 
 
 def _found(representation: dict[str, Any], entities: Mapping[str, Resolve]) -> Any:
