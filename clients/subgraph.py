@@ -3,7 +3,7 @@
 Answers are kept and handed on as JSON text: whoever reads one gets objects of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,14 @@ from graphql import OperationDefinitionNode, parse
 from clients.call import Call, Problem
 from clients.operation import Batch, GraphQLDocument, Kind, Operation
 
+PossibleTypes = Callable[[str], frozenset[str]]
+"""The object types that a type condition holds for; an object type's is itself alone."""
+
 _encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def _itself(type_name: str) -> frozenset[str]:
+    return frozenset({type_name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +55,23 @@ class EntityBatch(Batch):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SubgraphOperation(Operation):
-    """A planned request. A row is JSON text: an entity's, or all of `data`."""
+    """A planned request. A row is JSON text: an entity's, or all of `data`.
+
+    Attributes:
+        possible_types: the object types that a type condition of the document holds for.
+    """
+
+    possible_types: PossibleTypes = _itself
 
 
 def subgraph_operation(
-    service: str, name: str, document: str, kind: Kind, slots: Sequence[tuple[str, str]] = ()
+    service: str,
+    name: str,
+    document: str,
+    kind: Kind,
+    slots: Sequence[tuple[str, str]] = (),
+    *,
+    possible_types: PossibleTypes | None = None,
 ) -> SubgraphOperation:
     """The operation of a plan's request.
 
@@ -62,13 +81,22 @@ def subgraph_operation(
         document: valid for the subgraph.
         kind: a mutation is sent once.
         slots: see `EntityBatch`; none for root fields.
+        possible_types: of the supergraph; by default a type condition holds for the type of its name alone.
     """
     (definition,) = (d for d in parse(document).definitions if isinstance(d, OperationDefinitionNode))
     variables = {d.variable.name.value: d for d in definition.variable_definitions or ()}
     text = GraphQLDocument(document, definition.name.value if definition.name else None, kind, (), variables)
     batch = EntityBatch("", (), slots=tuple(slots)) if slots else None
     return SubgraphOperation(
-        service=service, name=name, row=bytes, graphql=text, rest=None, kind=kind, many=batch is not None, batch=batch
+        service=service,
+        name=name,
+        row=bytes,
+        graphql=text,
+        rest=None,
+        kind=kind,
+        many=batch is not None,
+        batch=batch,
+        possible_types=possible_types or _itself,
     )
 
 

@@ -61,13 +61,21 @@ class Exchange(ABC):
         Raises:
             UpstreamError: of any kind but CircuitOpen; TimeoutError and CancelledError pass through.
         """
-        service = self._service
         request = self.request(call)
+        return self.answer(call, request, await self.send(call, request))
+
+    async def send(self, call: Call, request: Request) -> WireResponse:
+        """Send one request of a call.
+
+        Raises:
+            UpstreamError: there is no response.
+        """
+        service = self._service
         headers = {**request.headers, **service.headers, **service.forwarded(call.caller)}
         if call.attempt > 1:
             headers["x-retry-attempt"] = str(call.attempt - 1)
         try:
-            response = await self._wire.send(
+            return await self._wire.send(
                 request.method, request.url, headers, request.body, max_body_bytes=service.policy.max_body_bytes
             )
         except WireConnectError as error:
@@ -79,7 +87,6 @@ class Exchange(ABC):
             raise MalformedResponse(
                 service.name, f"{request.where}: the answer is larger than max_body_bytes ({limit})"
             ) from error
-        return self.answer(call, request, response)
 
     @abstractmethod
     def request(self, call: Call) -> Request:

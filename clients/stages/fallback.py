@@ -7,7 +7,9 @@ from weakref import WeakKeyDictionary
 from clients.call import Answer, Call, Handler, ProtocolName, Served
 from clients.errors import ServiceUnavailable, UpstreamError
 from clients.operation import Kind, Operation
+from clients.protocols.subgraph_rest import carries, has_rest_way
 from clients.service import Service
+from clients.subgraph import SubgraphOperation
 
 
 class NoWay(Exception):
@@ -19,7 +21,11 @@ def ways(service: Service, operation: Operation) -> list[ProtocolName]:
     found = []
     if operation.graphql is not None and service.graphql is not None:
         found.append(ProtocolName.GRAPHQL)
-    if (operation.rest is not None or operation.name in service.routes) and service.rest is not None:
+    if isinstance(operation, SubgraphOperation):
+        by_rest = has_rest_way(service, operation)
+    else:
+        by_rest = (operation.rest is not None or operation.name in service.routes) and service.rest is not None
+    if by_rest:
         found.append(ProtocolName.REST)
     return found
 
@@ -41,6 +47,8 @@ class Fallback:
         """
         tried: list[UpstreamError] = []
         for protocol in self._ways.get(call.operation) or self._find(call.operation):
+            if protocol is ProtocolName.REST and not carries(self._service, call):
+                continue
             try:
                 answer = await self._handlers[protocol](call)
             except UpstreamError as error:
@@ -49,6 +57,8 @@ class Fallback:
                 tried.append(error)
             else:
                 return replace(answer, served=Served(answer.served.by, tried[0].code)) if tried else answer
+        if not tried:
+            raise NoWay(_no_way(self._service, call.operation))
         if len(tried) == 1:
             raise tried[0]
         raise ServiceUnavailable(self._service.name, tried)
@@ -56,6 +66,10 @@ class Fallback:
     def _find(self, operation: Operation) -> list[ProtocolName]:
         found = ways(self._service, operation)
         if not found:
-            raise NoWay(f"{self._service.name} offers no protocol for the operation {operation.name}")
+            raise NoWay(_no_way(self._service, operation))
         self._ways[operation] = found
         return found
+
+
+def _no_way(service: Service, operation: Operation) -> str:
+    return f"{service.name} offers no protocol for the operation {operation.name}"

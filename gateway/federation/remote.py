@@ -11,7 +11,7 @@ from cachetools import LRUCache
 from clients.call import Answer, Call, Problem, Served, ServedBy
 from clients.errors import UpstreamError
 from clients.operation import Kind
-from clients.subgraph import SubgraphOperation, subgraph_operation
+from clients.subgraph import PossibleTypes, SubgraphOperation, subgraph_operation
 from clients.upstream import Upstream
 from gateway.federation.errors import FetchFailed
 from gateway.federation.executor import SubgraphRequest, SubgraphResponse
@@ -28,10 +28,12 @@ class RemoteSubgraphs:
 
     Args:
         upstreams: by the subgraph's name.
+        possible_types: the supergraph's object types by type condition; REST bodies say little of their types.
     """
 
-    def __init__(self, upstreams: Mapping[str, Upstream]) -> None:
+    def __init__(self, upstreams: Mapping[str, Upstream], possible_types: PossibleTypes | None = None) -> None:
         self._upstreams = upstreams
+        self._possible_types = possible_types
         self._operations: LRUCache[tuple[str, str], SubgraphOperation] = LRUCache(_OPERATIONS)
 
     async def fetch(self, request: SubgraphRequest) -> SubgraphResponse:
@@ -86,7 +88,14 @@ class RemoteSubgraphs:
         if operation is None:
             name = "_entities" if request.entities else "query" if request.kind == "query" else "mutation"
             service = self._upstreams[request.subgraph].name
-            operation = subgraph_operation(service, name, request.document, Kind(request.kind), request.entities)
+            operation = subgraph_operation(
+                service,
+                name,
+                request.document,
+                Kind(request.kind),
+                request.entities,
+                possible_types=self._possible_types,
+            )
             self._operations[key] = operation
         return operation
 
