@@ -1,5 +1,7 @@
 """Whether the declared operations and the configured services fit together; asked at start and by `gateway check`."""
 
+import re
+
 import strawberry
 
 from clients.operation import Operation, OperationError, RestRoute, check_route
@@ -8,6 +10,8 @@ from clients.stages.fallback import ways
 from gateway.config import Config
 from gateway.yaml_source import Finding
 from schema.build import operations
+
+_OF_SUBGRAPH = re.compile(r"((Query|Mutation)\.)?[_A-Za-z][_0-9A-Za-z]*")
 
 
 def check_operations(schema: strawberry.Schema, config: Config) -> list[Finding]:
@@ -33,8 +37,27 @@ def check_operations(schema: strawberry.Schema, config: Config) -> list[Finding]
         elif not ways(service, operation):
             findings.append(Finding(("services", service.name), _no_way(field, operation)))
     for name, service in services.items():
-        findings += _check_routes(service, declared.get(name, {}))
+        findings += _check_routes(service, declared.get(name, {}), subgraph=_may_be_subgraph(config, name))
     return list(dict.fromkeys(findings))
+
+
+def subgraph_routes(schema: strawberry.Schema, config: Config) -> dict[str, dict[str, RestRoute]]:
+    """By service, the routes of its root fields and entities as a subgraph: those that no declared operation has."""
+    declared = {(operation.service, operation.name) for _, operation in operations(schema)}
+    found = {}
+    for service in config.clients_services():
+        its_own = {name: route for name, route in service.routes.items() if (service.name, name) not in declared}
+        if its_own and _may_be_subgraph(config, service.name):
+            found[service.name] = its_own
+    return found
+
+
+def _may_be_subgraph(config: Config, name: str) -> bool:
+    """Whether the service is a subgraph, or may turn out to be one of a supergraph that others composed."""
+    federation = config.federation
+    if federation is None or federation.as_subgraph:
+        return False
+    return federation.supergraph is not None or config.services[name].subgraph is not None
 
 
 def _no_way(field: str, operation: Operation) -> str:
@@ -42,14 +65,19 @@ def _no_way(field: str, operation: Operation) -> str:
     return f"cannot answer the field {field}: the operation {operation.name} is declared for {needs}; add {needs}:"
 
 
-def _check_routes(service: Service, declared: dict[str, Operation]) -> list[Finding]:
+def _check_routes(service: Service, declared: dict[str, Operation], *, subgraph: bool) -> list[Finding]:
     findings = []
     for name, route in service.routes.items():
         operation = declared.get(name)
         path = ("services", service.name, "routes", name)
+        if operation is None and subgraph and _OF_SUBGRAPH.fullmatch(name):
+            continue  # held against the supergraph once that is known
         if operation is None:
             there = ", ".join(declared) or "none"
-            findings.append(Finding(path, f"{service.name} has no operation of that name (there: {there})"))
+            message = f"{service.name} has no operation of that name (there: {there})"
+            if subgraph:
+                message += "; a subgraph's routes are named Query.field, Mutation.field or by an entity's type"
+            findings.append(Finding(path, message))
         elif wrong := _wrong_route(operation, route):
             findings.append(Finding(path, wrong))
     return findings

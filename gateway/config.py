@@ -129,7 +129,7 @@ class ServiceConfig(ServicePolicy, frozen=True, forbid_unknown_fields=True, kw_o
     subgraph: SubgraphConfig | None = None
     """Given (`{}` is enough), the service is composed into the supergraph."""
     routes: dict[str, str] = msgspec.field(default_factory=dict)
-    """REST routes by operation name, in place of the declared ones: `METHOD /path{?query}`."""
+    """REST routes (`METHOD /path{?query}`) by operation name; a subgraph's by `Query.field` or entity type too."""
 
     def __repr__(self) -> str:
         return f"ServiceConfig(profile={self.profile!r}, graphql={self.graphql!r}, rest={self.rest!r})"

@@ -23,11 +23,12 @@ from clients.transports.base import Wire
 from clients.transports.options import WireOptions
 from clients.transports.pyreqwest_wire import PyreqwestWire
 from clients.upstream import Upstream
-from gateway.checks import check_operations
+from gateway.checks import check_operations, subgraph_routes
 from gateway.config import Config, ConfigError
 from gateway.errors import OnMasked
 from gateway.execution import Executor, FederatedExecutor, StrawberryExecutor
 from gateway.federation.local import LocalSubgraph
+from gateway.federation.rest_routes import require_routes
 from gateway.federation.serving import ServedSupergraph
 from gateway.federation.source import find_source
 from gateway.http.documents import DocumentCache
@@ -152,6 +153,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
                 poll_interval_s=config.federation.poll_interval_s,
                 last_good=Path(config.federation.last_good) if config.federation.last_good else None,
                 clock=clock,
+                accept=partial(require_routes, subgraph_routes(schema, config)),
             )
             await stack.enter_async_context(supergraph)
         yield Runtime(

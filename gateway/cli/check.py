@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from clients.protocols.contract import check_documents
+from gateway.cli.supergraph import check_supergraph
 from gateway.config import Config, load
 from gateway.runtime import load_schema
 from schema.build import operations
@@ -16,7 +17,9 @@ def add_to(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser("check", help="validate gateway.yaml and the schema")
     parser.add_argument("--config", type=Path, default=Path("gateway.yaml"), help="default: gateway.yaml")
     parser.add_argument(
-        "--upstreams", action="store_true", help="also check the declared documents against each upstream's own schema"
+        "--upstreams",
+        action="store_true",
+        help="also ask each upstream: documents are held against its schema, and subgraphs are composed",
     )
     parser.set_defaults(run=run)
 
@@ -27,9 +30,12 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: the file cannot be used.
         SchemaError: a module of its imports cannot be used.
+        SourceError: the supergraph cannot be had.
+        FederationError: the supergraph is not usable.
     """
     config = load(options.config)
     declared = dict(operations(load_schema(config)))
+    check_supergraph(config, upstreams=options.upstreams)
     print(f"{options.config}: valid; {len(config.services)} services, {len(declared)} operations")
     if not options.upstreams:
         return 0

@@ -9,10 +9,12 @@ from typing import Any
 from graphql import GraphQLError, parse
 
 from gateway.app import load_config
-from gateway.config import Config
+from gateway.checks import subgraph_routes
+from gateway.config import Config, is_url
 from gateway.federation.engine import FederationEngine
 from gateway.federation.errors import InvalidDocument, PlanningError, SupergraphError
 from gateway.federation.executor import SubgraphRequest, SubgraphResponse
+from gateway.federation.rest_routes import require_routes
 from gateway.federation.source import Fetched, SourceError, find_source
 from gateway.federation.supergraph import derive_api_schema, parse_supergraph
 from gateway.runtime import load_schema
@@ -38,12 +40,15 @@ def find_supergraph(config: Config) -> Fetched:
 
     Raises:
         SourceError: it cannot be had.
-        SupergraphError: it is not usable.
+        SupergraphError: it is not usable, or REST routes of the configuration do not fit it.
     """
-    found = asyncio.run(find_source(config, load_schema(config)).fetch())
+    schema = load_schema(config)
+    found = asyncio.run(find_source(config, schema).fetch())
     if found is None:
         raise SourceError("the source has no supergraph")
-    derive_api_schema(parse_supergraph(found.sdl))
+    model = parse_supergraph(found.sdl)
+    derive_api_schema(model)
+    require_routes(subgraph_routes(schema, config), model)
     return found
 
 
@@ -53,6 +58,21 @@ def require_supergraph(config: Config) -> None:
     if federation is None or federation.as_subgraph:
         return
     if federation.last_good is None or not Path(federation.last_good).exists():
+        find_supergraph(config)
+
+
+def check_supergraph(config: Config, *, upstreams: bool) -> None:
+    """Raise what is wrong with the supergraph, if it can be had from files, or if upstreams may be asked."""
+    federation = config.federation
+    if federation is None or federation.as_subgraph:
+        return
+    subgraphs = [service.subgraph for service in config.services.values() if service.subgraph is not None]
+    in_files = (
+        all(subgraph.sdl is not None for subgraph in subgraphs)
+        if federation.supergraph is None
+        else not is_url(federation.supergraph)
+    )
+    if in_files or upstreams:
         find_supergraph(config)
 
 

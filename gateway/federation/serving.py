@@ -134,6 +134,7 @@ class ServedSupergraph:
         poll_interval_s: how often the source is asked; None asks once.
         last_good: where the last good supergraph is kept; started from when the source is down.
         clock: all time comes from it.
+        accept: raises a FederationError when what else is configured does not fit a supergraph.
     """
 
     def __init__(
@@ -148,6 +149,7 @@ class ServedSupergraph:
         poll_interval_s: float | None,
         last_good: Path | None,
         clock: Clock,
+        accept: Callable[[Model], None] | None = None,
     ) -> None:
         self._source = source
         self._services = services
@@ -159,6 +161,7 @@ class ServedSupergraph:
         self._poll_interval_s = poll_interval_s
         self._last_good = last_good
         self._clock = clock
+        self._accept = accept
         self._log = structlog.get_logger("supergraph")
         self._stacks: dict[str, AsyncExitStack] = {}
         self._draining: dict[asyncio.Task[None], Snapshot] = {}
@@ -271,6 +274,8 @@ class ServedSupergraph:
     async def _swap(self, found: Fetched) -> None:
         """Build beside what runs, then replace it in one step; upstreams that stay keep their circuits."""
         model = parse_supergraph(found.sdl)
+        if self._accept is not None:
+            self._accept(model)
         before = {**self._known, **(self._snapshot.upstreams if self._snapshot is not None else {})}
         upstreams: dict[str, Upstream] = {}
         opened: dict[str, AsyncExitStack] = {}
@@ -282,7 +287,8 @@ class ServedSupergraph:
                     continue
                 stack = opened[service.name] = AsyncExitStack()
                 upstreams[service.name] = self._open_upstream(service, stack)
-            engine = FederationEngine(model, _Fetchers(self._local_name, self._local, RemoteSubgraphs(upstreams)))
+            remote = RemoteSubgraphs(upstreams, model.possible_types)
+            engine = FederationEngine(model, _Fetchers(self._local_name, self._local, remote))
             snapshot = Snapshot(engine, self._make_documents(engine), upstreams, found)
         except BaseException:
             await _close(opened.values())

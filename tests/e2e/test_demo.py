@@ -71,6 +71,17 @@ def test_ask_break_ask_again_and_read_why(demo: Demo) -> None:
     assert "graphql    well" in demo.switch("faults")
 
 
+def test_a_subgraph_is_asked_over_rest_when_its_graphql_is_broken(demo: Demo) -> None:
+    query = "{ products(first: 2) { name reviews(first: 1) { body } } latestReviews(first: 2) { product { price } } }"
+    good = demo.ask(query)
+    assert "extensions" not in good
+    demo.switch("break", "products.graphql")
+    by_rest = demo.ask(query)
+    assert (by_rest["data"], by_rest.get("errors")) == (good["data"], None)
+    notes = by_rest["extensions"]["upstreams"]
+    assert {(note["service"], note["servedBy"]) for note in notes} == {("products", "REST")}
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_it_ends_without_complaint(number: signal.Signals) -> None:
     port, control = free_port(), 20_000 + free_port() % 12_000
