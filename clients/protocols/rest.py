@@ -69,7 +69,7 @@ class RestExchange(Exchange):
         self.refuse_status(request, response)
         try:
             return msgspec.json.decode(response.body), len(response.body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise self.out_of_shape(request, error) from error
 
     def answer(self, call: Call, request: Request, response: WireResponse) -> Answer:

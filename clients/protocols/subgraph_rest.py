@@ -188,7 +188,7 @@ class SubgraphRest:
     ) -> Any:
         try:
             return project(selections, body, variables, type_name)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, RecursionError) as error:
             raise self._out_of_shape(route, str(error)) from error
 
     def _out_of_shape(self, route: RestRoute, why: str) -> MalformedResponse:

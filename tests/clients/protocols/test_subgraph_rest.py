@@ -38,7 +38,7 @@ class Shop:
 
     Attributes:
         graphql: status and body of every GraphQL answer.
-        bodies: by path and query, the body of a REST answer, or its status; unknown paths are 404.
+        bodies: by path and query, the body of a REST answer (bytes as they are), or its status; unknown paths are 404.
         asked: the REST calls, in order of arrival.
     """
 
@@ -71,6 +71,8 @@ class Shop:
             await self.held.wait()
         self.running -= 1
         body = self.bodies.get(path, 404)
+        if isinstance(body, bytes):
+            return Response(body, media_type="application/json")
         return Response(status_code=body) if isinstance(body, int) else JSONResponse(body)
 
 
@@ -336,6 +338,14 @@ async def test_a_body_out_of_shape_is_named(routes: dict[str, str], bodies: dict
     async with rig(routes, bodies) as made:
         with pytest.raises(ServiceUnavailable, match=message) as caught:
             await made.entities(products("... on Product { maker { name } }"), product("p1"))
+    assert isinstance(caught.value.causes[1], MalformedResponse)
+
+
+@pytest.mark.parametrize("depth", [600, 100_000], ids=["too deep to cut", "too deep to read"])
+async def test_a_body_nested_without_end_is_out_of_shape(depth: int) -> None:
+    async with rig(ROOTS, {"/products": b"[" * depth + b"]" * depth}) as made:
+        with pytest.raises(ServiceUnavailable, match=r"out of shape: .*recursion") as caught:
+            await made.ask("{ products { upc } }")
     assert isinstance(caught.value.causes[1], MalformedResponse)
 
 
