@@ -1,6 +1,7 @@
 """gateway.yaml and the environment become one frozen, validated Config; everything wrong is said at once."""
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path as FilePath
@@ -18,6 +19,7 @@ from gateway.yaml_source import Finding, Path, read
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 HeaderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 
+_HEADER_VALUE = re.compile(r"[\t -~]*")
 # RFC 9110 §7.6.1, and what belongs to one connection or one message only
 _HOP_BY_HOP = frozenset(
     {
@@ -80,6 +82,9 @@ class RedisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """redis://, rediss:// or unix:// URL."""
     timeout_s: PositiveSeconds = 0.05
     """For connecting and for each reply; slower counts as a miss. Default 50 ms."""
+
+    def __repr__(self) -> str:
+        return f"RedisConfig(timeout_s={self.timeout_s!r})"  # the URL may hold a password
 
 
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -212,7 +217,11 @@ def parse(text: str, environment: Mapping[str, str], *, source: str = "gateway.y
         data = {}
     unset = {finding.path for finding in findings}
     data = _with_profiles(data, findings)
-    findings += [finding for finding in check(data, Config) if finding.path not in unset]
+
+    def secret(path: Path) -> bool:
+        return path in document.expanded or "headers" in path or path[:1] == ("redis",)
+
+    findings += [finding for finding in check(data, Config, secret=secret) if finding.path not in unset]
     if not findings:
         findings += _meaning(msgspec.convert(data, Config))
     if findings:
@@ -251,7 +260,12 @@ def _with_profiles(data: dict[str, Any], findings: list[Finding]) -> dict[str, A
     own = data.get("profiles")
     merged_profiles = {}
     for name, entry in own.items() if isinstance(own, dict) else ():
-        base = entry.get("extends", "internal-standard") if isinstance(entry, dict) else None
+        if not isinstance(entry, dict):
+            merged_profiles[name] = entry
+            continue
+        base = entry.get("extends", "internal-standard")
+        if not isinstance(base, str):
+            base = "internal-standard"  # of the wrong type, which is said elsewhere
         if base not in profiles:
             findings.append(_unknown_profile(("profiles", str(name), "extends"), base, profiles))
             continue
@@ -264,6 +278,8 @@ def _with_profiles(data: dict[str, Any], findings: list[Finding]) -> dict[str, A
         if not isinstance(entry, dict):
             continue
         profile = entry.get("profile", "internal-standard")
+        if not isinstance(profile, str):
+            profile = "internal-standard"
         if profile not in profiles:
             findings.append(_unknown_profile(("services", str(name), "profile"), profile, profiles))
             profile = "internal-standard"
@@ -296,7 +312,7 @@ def _meaning(config: Config) -> list[Finding]:
             ip_network(text)
         except ValueError as error:
             findings.append(Finding(("identity", "trusted_proxies", index), f"not a network: {error}"))
-    if config.redis is not None and urlsplit(config.redis.url).scheme not in {"redis", "rediss", "unix"}:
+    if config.redis is not None and _wrong_redis_url(config.redis.url):
         findings.append(Finding(("redis", "url"), "expected a URL such as redis://host:6379/0"))
     for name, service in config.services.items():
         findings += _service_meaning(("services", name), service, config.federation)
@@ -338,6 +354,11 @@ def _service_meaning(path: Path, service: ServiceConfig, federation: FederationC
         for index, name in enumerate(service.forward)
         if name.lower() in _HOP_BY_HOP
     ]
+    findings += [
+        Finding((*path, "headers", name), "a header cannot carry its line break or other special character; remove it")
+        for name, value in service.headers.items()
+        if not _HEADER_VALUE.fullmatch(value)
+    ]
     for name, route in service.routes.items():
         try:
             RestRoute.parse(route)
@@ -355,12 +376,21 @@ def _wrong_url(text: str, *, query: bool) -> str | None:
     except ValueError as error:
         return f"not a URL: {error}"
     if url.scheme not in {"http", "https"} or not url.hostname or port == 0:
-        return f"expected a URL such as http://host:8080/path, found {text!r}"
+        found = "" if "@" in text else f", found {text!r}"  # what stands before an @ may be a password
+        return f"expected a URL such as http://host:8080/path{found}"
     if url.username or url.password:
         return "holds a user name or password; put credentials into headers:"
     if url.fragment or (url.query and not query):
         return "expected neither query nor fragment"
     return None
+
+
+def _wrong_redis_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme not in {"redis", "rediss", "unix"} or url.port == 0
+    except ValueError:
+        return True
 
 
 def _service(name: str, entry: ServiceConfig) -> Service:

@@ -32,11 +32,13 @@ class Source:
         data: mappings, lists and scalars.
         lines: the line of each path, counted from 1.
         findings: what was wrong with the file itself.
+        expanded: paths whose values the environment had a part in; they may be secrets.
     """
 
     data: object
     lines: dict[Path, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    expanded: set[Path] = field(default_factory=set)
 
     def line(self, path: Path) -> int | None:
         """The line of a path, or of the nearest thing around it."""
@@ -57,7 +59,11 @@ def read(text: str, environment: Mapping[str, str]) -> Source:
     An expanded plain scalar is typed as if it had been written out, so `port: ${PORT:-4000}` is a number. What an
     expansion brings in is a scalar always, never structure.
     """
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        message = f"not YAML: a character that it does not allow: {error.reason}"
+        return Source({}, findings=[Finding((), message, text.count("\n", 0, error.position) + 1)])
     try:
         node = loader.get_single_node()
         if node is None:
@@ -71,9 +77,22 @@ def read(text: str, environment: Mapping[str, str]) -> Source:
         mark = error.problem_mark
         line = mark.line + 1 if mark is not None else None
         return Source({}, findings=[Finding((), f"not YAML: {error.problem or error.context}", line)])
+    except ValueError as error:  # a scalar that is not what its tag says
+        return Source({}, findings=[Finding((), f"not YAML: {error}")])
+    except RecursionError:
+        return Source({}, findings=[Finding((), "nested without end; remove the alias that names what it stands in")])
     finally:
         loader.dispose()
     return source
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads dates as text: no value of gateway.yaml is one, and a date that does not exist would be an exception."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 def _walk(node: yaml.Node, path: Path, source: Source) -> Iterator[tuple[Path, yaml.Node]]:
@@ -107,6 +126,7 @@ def _expand(
             message = f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}"
             source.findings.append(Finding(path, message, node.start_mark.line + 1))
             return ""
+        source.expanded.add(path)
         return value
 
     node.value = _VARIABLE.sub(fill, node.value)

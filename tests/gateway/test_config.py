@@ -86,6 +86,7 @@ def test_credentials_do_not_show_in_a_repr() -> None:
     config = parse("services: { crm: { rest: 'http://crm', headers: { x-key: 'hush' } } }", {})
     assert "hush" not in repr(config)
     assert "hush" not in repr(config.clients_services())
+    assert "hush" not in repr(parse("redis: { url: 'redis://:hush@host' }", {}))
 
 
 @pytest.mark.parametrize(
@@ -94,10 +95,31 @@ def test_credentials_do_not_show_in_a_repr() -> None:
         ("servr: {}\n", "line 1: servr: unknown key; did you mean server?"),
         ("server: { port: many }\n", "line 1: server.port: expected `int`, got `str` (found: 'many')"),
         ("server: { port: 70000 }\n", "line 1: server.port: expected `int` <= 65535 (found: 70000)"),
-        ("mode: fast\n", "line 1: mode: invalid enum value 'fast' (found: 'fast')"),
+        ("mode: fast\n", "line 1: mode: expected one of development, production (found: 'fast')"),
         ("- a\n", "line 1: the file: expected a mapping, found list"),
         ("a: [\n", "line 2: the file: not YAML: expected the node content, but found '<stream end>'"),
         ("mode: production\nmode: development\n", "line 2: mode: given twice; keep one"),
+        (
+            "mode: 'a\x01b'\n",
+            "line 1: the file: not YAML: a character that it does not allow: special characters are not allowed",
+        ),
+        ("mode: 2026-99-99\n", "line 1: mode: expected one of development, production (found: '2026-99-99')"),
+        ("mode: !!int many\n", "the file: not YAML: invalid literal for int() with base 10: 'many'"),
+        ("a: &a [*a]\n", "the file: nested without end; remove the alias that names what it stands in"),
+        ("log: { format: xml }", "line 1: log.format: expected one of json, console (found: 'xml')"),
+        (
+            "services: { 1: { rest: 'http://crm' } }",
+            "line 1: services.1: expected `str`, got `int`; put it in quotes (found: 1)",
+        ),
+        ("profiles: { mine: 5 }", "line 1: profiles.mine: expected `object`, got `int` (found: 5)"),
+        (
+            "services: { crm: { rest: 'http://crm', profile: [fast] } }",
+            "line 1: services.crm.profile: expected `str`, got `array` (found: ['fast'])",
+        ),
+        (
+            "profiles: { mine: { extends: {} } }",
+            "line 1: profiles.mine.extends: expected `str`, got `object` (found: {})",
+        ),
         (
             "services: { crm: { rest: 'http://crm', profile: fast } }",
             "line 1: services.crm.profile: unknown profile 'fast'; known: internal-fast, internal-standard, "
@@ -149,6 +171,12 @@ def test_credentials_do_not_show_in_a_repr() -> None:
         ),
         ("redis: {}", "line 1: redis: url is missing; add it"),
         ("redis: { url: 'http://x' }", "line 1: redis.url: expected a URL such as redis://host:6379/0"),
+        ("redis: { url: 'redis://host:port' }", "line 1: redis.url: expected a URL such as redis://host:6379/0"),
+        (
+            "services: { crm: { rest: 'http://crm', headers: { x-key: \"hush\\n\" } } }",
+            "line 1: services.crm.headers.x-key: a header cannot carry its line break or other special character; "
+            "remove it",
+        ),
         (
             "identity: { trusted_proxies: [nowhere] }",
             "line 1: identity.trusted_proxies[0]: not a network: 'nowhere' does not appear to be an IPv4 or IPv6 "
@@ -178,6 +206,33 @@ services:
         "services.crm.profile",
         "services.crm.retry.attempt",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis: ${SECRET}\n",
+        "redis: { url: 's3cret' }\n",
+        "redis: { url: [s3cret] }\n",
+        "mode: ${SECRET}\n",
+        "server:\n  port: ${SECRET}\n",
+        "services: { crm: { rest: 'http://crm', headers: { x-key: [s3cret] } } }\n",
+        "services: { crm: { rest: 'http://crm', headers: { x-key: \"s3cret\\n\" } } }\n",
+        "services: { crm: { rest: 'ftp://me:s3cret@crm' } }\n",
+        "services: { crm: { rest: 'me:s3cret@crm' } }\n",
+    ],
+)
+def test_what_may_be_a_secret_is_not_repeated_in_the_error(text: str) -> None:
+    (finding,) = findings(text, SECRET="s3cret")
+    assert "s3cret" not in finding
+
+
+def test_a_number_from_the_environment_where_text_is_wanted_says_to_quote_it_and_is_not_shown() -> None:
+    (finding,) = findings("services:\n  crm:\n    rest: http://crm\n    headers:\n      x-key: ${KEY}\n", KEY="8812345")
+    assert finding == (
+        "line 5: services.crm.headers.x-key: expected `str`, got `int`; put it in quotes "
+        "(found: not shown, it may be a secret)"
+    )
 
 
 def test_a_long_value_is_not_repeated_in_the_error() -> None:
