@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 import msgspec
+import structlog
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -67,6 +68,7 @@ def create_app(
             identifier = Identifier(config.identity, config.trusted_networks())
             serving.pipeline = OperationPipeline(runtime, identifier, log)
             serving.runtime = runtime
+            structlog.get_logger("gateway").info("ready", upstreams=len(runtime.upstreams))
             try:
                 yield
             finally:

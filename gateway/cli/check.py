@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
     config = load(options.config)
     declared = dict(operations(load_schema(config)))
     check_supergraph(config, upstreams=options.upstreams)
-    print(f"{options.config}: valid; {len(config.services)} services, {len(declared)} operations")
+    found = f"{_count(len(config.services), 'service')}, {_count(len(declared), 'operation')}"
+    print(f"{options.config}: valid; {found}")
     if not options.upstreams:
         return 0
     return asyncio.run(_check_upstreams(config, [*declared.values()]))
@@ -45,10 +46,15 @@ def run(options: argparse.Namespace) -> int:
 async def _check_upstreams(config: Config, declared: list[Any]) -> int:
     wrong = 0
     for service in config.clients_services():
-        found = await check_documents(service, [o for o in declared if o.service == service.name])
+        documents = [o for o in declared if o.service == service.name and o.graphql is not None]
+        found = await check_documents(service, documents)
         for message in found:
             print(f"{service.name}: {message}")
         wrong += len(found)
-        if not found and service.graphql is not None:
+        if documents and not found and service.graphql is not None:
             print(f"{service.name}: every document fits the schema of {service.graphql}")
     return 1 if wrong else 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import structlog
 import uvicorn
 
 from gateway.app import CONFIG_VARIABLE, SUPERGRAPH_VARIABLE, configure_logs, create_app, load_config
@@ -35,14 +36,17 @@ def run(options: argparse.Namespace) -> None:
     configure_logs(config)
     require_supergraph(config)
     app = create_app(config)
+    host = options.host or config.server.host
+    port = config.server.port if options.port is None else options.port
+    structlog.get_logger("gateway").info("starting", host=host, port=port, workers=options.workers)
     # Worker processes build the application themselves, from the same arguments.
     os.environ[CONFIG_VARIABLE] = str(options.config or "")
     os.environ[SUPERGRAPH_VARIABLE] = options.supergraph or ""
     uvicorn.run(
         app if options.workers == 1 else "gateway.app:from_environment",
         factory=options.workers != 1,
-        host=options.host or config.server.host,
-        port=config.server.port if options.port is None else options.port,
+        host=host,
+        port=port,
         workers=options.workers,
         loop="uvloop",
         http="httptools",

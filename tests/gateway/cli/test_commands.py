@@ -31,7 +31,11 @@ def test_serve_answers_on_its_port_and_ends_cleanly(config: Path, workers: str) 
     with running(command, f"{url}/health/ready") as process:
         answered = httpx.post(f"{url}/graphql", json={"query": "{ health { status } }"}, trust_env=False)
         assert answered.json() == {"data": {"health": {"status": "OK"}}}
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=30)[0]
     assert process.returncode in {0, -signal.SIGTERM}
+    assert re.search(rf"starting .*port={port} workers={workers}", said)
+    assert len(re.findall(r"ready .*upstreams=0", said)) == int(workers)
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "demo"])
@@ -70,6 +74,12 @@ async def test_check_holds_documents_against_the_upstreams_own_schemas(config: P
         assert re.search(r"customers: no schema from http://127\.0\.0\.1:\d+/graphql: ", out)
 
 
+async def test_check_claims_nothing_of_a_service_without_documents(config: Path) -> None:
+    config.write_text(f"services: {{ idle: {{ graphql: 'http://127.0.0.1:{free_port()}/graphql' }} }}\n")  # noqa: ASYNC240
+    code, out = await _run([*GATEWAY, "check", "--upstreams", "--config", str(config)])
+    assert (code, out) == (0, f"{config}: valid; 1 service, 0 operations\n")
+
+
 async def _run(command: list[str]) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     out, _ = await asyncio.wait_for(process.communicate(), 60)
@@ -82,5 +92,5 @@ def test_config_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_demo_that_does_not_run_says_how_to_start_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "mend"]) == 1
+    assert main(["demo", "--control-port", str(free_port()), "mend"]) == 1
     assert "start it with: make run" in capsys.readouterr().err
