@@ -49,7 +49,8 @@ async def test_a_request_is_one_line_with_what_matters(lines: io.StringIO) -> No
             'query Named { customer(id: "1") { name } }',
             {"x-request-id": "r1", "x-correlation-id": "c1", "x-tenant-id": "acme"},
         )
-    (line,) = [line for line in parsed(lines) if line["event"] == "request"]
+    ready, line = parsed(lines)
+    assert (ready["event"], ready["upstreams"]) == ("ready", 3)
     assert line.pop("duration_ms") > 0
     assert line.pop("timestamp")
     assert line == {
