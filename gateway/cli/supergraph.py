@@ -81,7 +81,11 @@ def _compose(options: argparse.Namespace) -> int:
     if options.output is None:
         print(found.sdl)
     else:
-        options.output.write_text(found.sdl, encoding="utf-8")
+        try:
+            options.output.write_text(found.sdl, encoding="utf-8")
+        except OSError as error:
+            print(f"{options.output}: cannot be written: {error.strerror}", file=sys.stderr)
+            return 1
         print(f"{options.output}: written, from {found.origin}", file=sys.stderr)
     return 0
 

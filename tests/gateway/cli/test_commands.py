@@ -74,6 +74,16 @@ async def test_check_holds_documents_against_the_upstreams_own_schemas(config: P
         assert re.search(r"customers: no schema from http://127\.0\.0\.1:\d+/graphql: ", out)
 
 
+def test_compose_that_cannot_write_its_file_says_so(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sdl = config.with_name("a.graphql")
+    sdl.write_text("type Query { a: Int }\n")
+    service = "{ graphql: 'http://127.0.0.1:9/graphql', subgraph: { sdl: a.graphql } }"
+    config.write_text(f"federation: {{}}\nservices: {{ a: {service} }}\n")
+    output = config.parent / "nowhere" / "supergraph.graphql"
+    assert main(["compose", "--config", str(config), "--output", str(output)]) == 1
+    assert capsys.readouterr().err == f"{output}: cannot be written: No such file or directory\n"
+
+
 async def test_check_claims_nothing_of_a_service_without_documents(config: Path) -> None:
     config.write_text(f"services: {{ idle: {{ graphql: 'http://127.0.0.1:{free_port()}/graphql' }} }}\n")  # noqa: ASYNC240
     code, out = await _run([*GATEWAY, "check", "--upstreams", "--config", str(config)])
