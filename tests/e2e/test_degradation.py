@@ -8,8 +8,8 @@ from clients.clock import SystemClock
 from clients.transports.httpx_wire import HttpxWire
 from gateway.runtime import Wires, pyreqwest_wire
 from tests.testkit.clock import ManualClock
-from tests.testkit.gateway import Gateway, canonical, running_gateway
-from tests.testkit.upstream import Behaviour, hang, malformed, reset, status, truncated, wrong_shape
+from tests.testkit.gateway import INVOICES, Gateway, canonical, running_gateway
+from tests.testkit.upstream import Behaviour, hang, malformed, ok, reset, status, truncated, wrong_shape
 from tests.testkit.waiting import until_true
 
 QUERY = "{ invoices(first: 5) { id customer { id name email tier } } }"
@@ -113,15 +113,26 @@ async def test_a_partly_known_batch_answers_what_it_knows(gateway: Gateway) -> N
     assert answered.upstreams[0]["count"] == 2
 
 
-async def test_a_mutation_is_sent_once_and_never_served_stale(gateway: Gateway) -> None:
-    pay = 'mutation { payInvoice(id: "1") { id } }'
-    gateway.invoices.graphql.behave(status(503))
-    for _ in range(2):
+async def test_a_mutation_is_sent_once_and_never_served_stale_where_a_query_is_retried_and_is() -> None:
+    pay, read = 'mutation { payInvoice(id: "1") { id } }', '{ invoice(id: "1") { id } }'
+    patient = {"invoices": {"retry": {"attempts": 3, "backoff_s": 0.001}, "breaker": {"failures": 100}}}
+    async with running_gateway({"services": patient}) as gateway:
+        graphql, rest = gateway.invoices.graphql, gateway.invoices.rest
+        graphql.behave(status(200, body={"data": {"payInvoice": INVOICES[0]}}))
+        assert (await gateway.ask(pay)).data == {"payInvoice": {"id": "1"}}
+        graphql.behave(ok())
+        assert (await gateway.ask(read)).data == {"invoice": {"id": "1"}}
+        for endpoint in (graphql, rest):
+            endpoint.behave(status(503))
+            endpoint.forget()
         answered = await gateway.ask(pay)
         assert answered.data == {"payInvoice": None}
         assert answered.codes == ["UPSTREAM_SERVER_ERROR"]
-    assert len(gateway.invoices.graphql.calls) == 2
-    assert len(gateway.invoices.rest.calls) == 0  # it may have happened: REST is not asked either
+        assert answered.upstreams == []
+        assert (len(graphql.calls), len(rest.calls)) == (1, 0)  # it may have happened: REST is not asked either
+        graphql.forget()
+        assert (await gateway.ask(read)).upstreams[0]["servedBy"] == "STALE"
+        assert (len(graphql.calls), len(rest.calls)) == (3, 3)
 
 
 async def test_two_tenants_never_see_each_others_kept_rows(gateway: Gateway) -> None:
