@@ -8,7 +8,6 @@ from gateway.errors import ErrorFormatter
 from gateway.execution import Executable, Executed
 from gateway.http.documents import Document, Operation
 from gateway.http.endpoint import Answer, Exchange
-from gateway.http.errors import MalformedRequest
 from gateway.identity import Identifier
 from gateway.runtime import Runtime
 from gateway.telemetry.requests import RequestLog
@@ -56,11 +55,8 @@ class OperationPipeline:
         return answer
 
     def _document(self, exchange: Exchange, executable: Executable) -> tuple[Document, Operation]:
-        params = exchange.params
-        if params.query is None:
-            raise MalformedRequest("The request has no query; send the parameter query.")
-        document = executable.documents.get(params.query)
-        operation = document.operation(params.operation_name)
+        document = executable.documents.get(exchange.params.require_query())
+        operation = document.operation(exchange.params.operation_name)
         exchange.check_operation(operation.kind)
         return document, operation
 
