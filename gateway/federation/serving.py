@@ -105,6 +105,14 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class _Drain:
+    """A snapshot that was replaced, and what is to be closed once no request uses it any more."""
+
+    snapshot: Snapshot
+    retired: list[AsyncExitStack]
+
+
+@dataclass(frozen=True, slots=True)
 class SupergraphStatus:
     """What is served, read as data.
 
@@ -164,7 +172,7 @@ class ServedSupergraph:
         self._accept = accept
         self._log = structlog.get_logger("supergraph")
         self._stacks: dict[str, AsyncExitStack] = {}
-        self._draining: dict[asyncio.Task[None], Snapshot] = {}
+        self._draining: dict[asyncio.Task[None], _Drain] = {}
         self._polling: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()
         self._snapshot: Snapshot | None = None
@@ -246,10 +254,11 @@ class ServedSupergraph:
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.gather(self._polling, return_exceptions=True)
-        for task in self._draining:
+        draining = [*self._draining.items()]
+        for task, _ in draining:
             task.cancel()
-        await asyncio.gather(*self._draining, return_exceptions=True)
-        await _close(self._stacks.values())
+        await asyncio.gather(*(task for task, _ in draining), return_exceptions=True)
+        await _close([*self._stacks.values(), *(stack for _, drain in draining for stack in drain.retired)])
 
     async def _start_from_last_good(self, error: SourceError | FederationError) -> None:
         """Serve the copy; without a usable one, raise what kept the source's from being served."""
@@ -304,17 +313,15 @@ class ServedSupergraph:
 
     def _drain(self, replaced: Snapshot, retired: list[AsyncExitStack]) -> None:
         """Close upstreams once no request can be using them: those of older snapshots may, as those of this one."""
-        users = [*self._draining.values(), replaced]
+        users = [*(drain.snapshot for drain in self._draining.values()), replaced]
 
         async def close_when_idle() -> None:
-            try:
-                for snapshot in users:
-                    await snapshot.idle()
-            finally:
-                await _close(retired)
+            for snapshot in users:
+                await snapshot.idle()
+            await _close(retired)
 
         task = asyncio.create_task(close_when_idle(), name="breakwater supergraph drain")
-        self._draining[task] = replaced
+        self._draining[task] = _Drain(replaced, retired)
         task.add_done_callback(self._draining.pop)
 
     def _wanted(self, model: Model) -> list[Service]:
