@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from clients.clock import Clock, SystemClock
 from gateway import identity
-from gateway.config import Config, FederationConfig, load
+from gateway.config import Config, ConfigError, FederationConfig, load
 from gateway.http.endpoint import Answer, Exchange, GraphQLEndpoint
 from gateway.http.graphiql import GraphiQL
 from gateway.identity import Identifier
@@ -23,6 +23,7 @@ from gateway.runtime import Parts, Runtime, Wires, load_schema, open_runtime, py
 from gateway.telemetry import logs
 from gateway.telemetry.requests import RequestLog
 from gateway.telemetry.upstreams import UpstreamLog
+from gateway.yaml_source import Finding
 
 CONFIG_VARIABLE = "BREAKWATER_CONFIG"
 SUPERGRAPH_VARIABLE = "BREAKWATER_SUPERGRAPH"
@@ -105,6 +106,9 @@ def load_config(file: Path | None, supergraph: str | None = None) -> Config:
         return load(file or Path("gateway.yaml"))
     config = Config() if file is None else load(file)
     base = config.federation or FederationConfig(local=None)
+    if base.as_subgraph:
+        message = "is a subgraph itself and serves no supergraph; remove it, or --supergraph"
+        raise ConfigError(str(file), [Finding(("federation", "as_subgraph"), message)])
     return msgspec.structs.replace(config, federation=msgspec.structs.replace(base, supergraph=supergraph))
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from clients.protocols.contract import check_documents
-from gateway.cli.supergraph import check_supergraph
+from gateway.cli.supergraph import find_supergraph, in_files
 from gateway.config import Config, load
+from gateway.federation.supergraph import parse_supergraph
 from gateway.runtime import load_schema
 from schema.build import operations
 
@@ -19,7 +20,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--upstreams",
         action="store_true",
-        help="also ask each upstream: documents are held against its schema, and subgraphs are composed",
+        help="also ask: check the declared documents against each upstream's schema, and compose subgraphs' own SDLs",
     )
     parser.set_defaults(run=run)
 
@@ -30,14 +31,16 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: the file cannot be used.
         SchemaError: a module of its imports cannot be used.
-        SourceError: the supergraph cannot be had.
+        SourceError: the supergraph, or a subgraph's SDL, cannot be had.
         FederationError: the supergraph is not usable.
     """
     config = load(options.config)
     declared = dict(operations(load_schema(config)))
-    check_supergraph(config, upstreams=options.upstreams)
     found = f"{_count(len(config.services), 'service')}, {_count(len(declared), 'operation')}"
     print(f"{options.config}: valid; {found}")
+    if config.federation is not None and not config.federation.as_subgraph and (options.upstreams or in_files(config)):
+        subgraphs = parse_supergraph(find_supergraph(config).sdl).subgraphs.values()
+        print(f"supergraph: valid; of {', '.join(subgraph.name for subgraph in subgraphs)}")
     if not options.upstreams:
         return 0
     return asyncio.run(_check_upstreams(config, [*declared.values()]))

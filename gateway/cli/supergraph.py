@@ -6,18 +6,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from graphql import GraphQLError, parse
-
 from gateway.app import load_config
 from gateway.checks import subgraph_routes
-from gateway.config import Config, is_url
+from gateway.config import Config, ConfigError, is_url
 from gateway.federation.engine import FederationEngine
-from gateway.federation.errors import InvalidDocument, PlanningError, SupergraphError
+from gateway.federation.errors import InvalidDocument, PlanningError
 from gateway.federation.executor import SubgraphRequest, SubgraphResponse
 from gateway.federation.rest_routes import require_routes
 from gateway.federation.source import Fetched, SourceError, find_source
 from gateway.federation.supergraph import derive_api_schema, parse_supergraph
 from gateway.runtime import load_schema
+from gateway.yaml_source import Finding
 
 
 def add_to(commands: Any) -> None:
@@ -39,9 +38,12 @@ def find_supergraph(config: Config) -> Fetched:
     """The supergraph of a configuration, composed where it is not made already, and known to be usable.
 
     Raises:
+        ConfigError: the configuration asks for none.
         SourceError: it cannot be had.
         SupergraphError: it is not usable, or REST routes of the configuration do not fit it.
     """
+    if config.federation is None or config.federation.as_subgraph:
+        raise ConfigError("gateway.yaml", [Finding(("federation",), "asks for no supergraph; add subgraphs to it")])
     schema = load_schema(config)
     found = asyncio.run(find_source(config, schema).fetch())
     if found is None:
@@ -50,6 +52,14 @@ def find_supergraph(config: Config) -> Fetched:
     derive_api_schema(model)
     require_routes(subgraph_routes(schema, config), model)
     return found
+
+
+def in_files(config: Config) -> bool:
+    """Whether the supergraph can be found without asking anybody."""
+    graph = config.federation.supergraph if config.federation is not None else None
+    if graph is not None:
+        return not is_url(graph)
+    return all(s.subgraph.sdl is not None for s in config.services.values() if s.subgraph is not None)
 
 
 def require_supergraph(config: Config) -> None:
@@ -61,32 +71,17 @@ def require_supergraph(config: Config) -> None:
         find_supergraph(config)
 
 
-def check_supergraph(config: Config, *, upstreams: bool) -> None:
-    """Raise what is wrong with the supergraph, if it can be had from files, or if upstreams may be asked."""
-    federation = config.federation
-    if federation is None or federation.as_subgraph:
-        return
-    subgraphs = [service.subgraph for service in config.services.values() if service.subgraph is not None]
-    in_files = (
-        all(subgraph.sdl is not None for subgraph in subgraphs)
-        if federation.supergraph is None
-        else not is_url(federation.supergraph)
-    )
-    if in_files or upstreams:
-        find_supergraph(config)
-
-
 def _compose(options: argparse.Namespace) -> int:
     found = find_supergraph(load_config(options.config))
     if options.output is None:
         print(found.sdl)
-    else:
-        try:
-            options.output.write_text(found.sdl, encoding="utf-8")
-        except OSError as error:
-            print(f"{options.output}: cannot be written: {error.strerror}", file=sys.stderr)
-            return 1
-        print(f"{options.output}: written, from {found.origin}", file=sys.stderr)
+        return 0
+    try:
+        options.output.write_text(found.sdl, encoding="utf-8")
+    except OSError as error:
+        print(f"{options.output}: cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
+    print(f"{options.output}: written, from {found.origin}", file=sys.stderr)
     return 0
 
 
@@ -95,16 +90,16 @@ def _plan(options: argparse.Namespace) -> int:
     engine = FederationEngine(found.sdl, _Nowhere())
     try:
         text = options.query.read_text(encoding="utf-8")
-        parse(text)
         print(engine.plan(text, options.operation, frozenset(options.label)))
     except OSError as error:
         print(f"{options.query}: cannot be read: {error.strerror}", file=sys.stderr)
-    except GraphQLError as error:
-        print(f"{options.query}: does not parse: {error.message}", file=sys.stderr)
+    except UnicodeDecodeError:
+        print(f"{options.query}: is not UTF-8 text", file=sys.stderr)
     except InvalidDocument as error:
         for one in error.errors:
-            print(f"{options.query}: {one.message}", file=sys.stderr)
-    except (PlanningError, SupergraphError) as error:
+            at = f"line {one.locations[0].line}: " if one.locations else ""
+            print(f"{options.query}: {at}{one.message}", file=sys.stderr)
+    except PlanningError as error:
         print(f"{options.query}: {error}", file=sys.stderr)
     else:
         return 0
