@@ -104,7 +104,7 @@ class DocumentCache:
         schema: what documents are validated against. A new schema needs a new cache.
         max_entries: documents held at most.
         max_source_bytes: of UTF-8, over all documents held; a larger document is not held.
-        max_tokens: in one document, comments included; more is refused.
+        max_tokens: in one document, comments included; more is refused. None counts none.
         max_document_chars: of one document's text; more is refused before it is read. Time to find tokens grows
             with the text, so this bounds what a document of few tokens costs.
         introspection: False refuses `__schema` and `__type`.
@@ -119,7 +119,7 @@ class DocumentCache:
         *,
         max_entries: int = 1_000,
         max_source_bytes: int = 512 * 1024,
-        max_tokens: int = 5_000,
+        max_tokens: int | None = 5_000,
         max_document_chars: int = 128 * 1024,
         introspection: bool = False,
         suggestions: bool = False,
