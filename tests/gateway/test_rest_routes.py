@@ -216,7 +216,7 @@ def test_each_command_refuses_a_route_that_does_not_fit(
 def test_check_accepts_routes_that_fit(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text(config.read_text().replace("frst", "first"))
     assert main(["check", "--config", str(config)]) == 0
-    assert capsys.readouterr().out.endswith("valid; 2 services, 0 operations\n")
+    assert capsys.readouterr().out.endswith("supergraph: valid; of local, products, reviews\n")
 
 
 def test_a_name_that_is_neither_an_operation_nor_of_a_subgraph_is_refused_at_once(config: Path) -> None:
