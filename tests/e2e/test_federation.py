@@ -222,6 +222,15 @@ async def test_what_is_not_valid_is_not_sent(shop: Shop) -> None:
     assert shop.products.documents == []
 
 
+async def test_what_is_too_expensive_to_plan_is_not_sent(shop: Shop) -> None:
+    deep = "reviews { product { " * 40 + "upc" + " } }" * 40
+    answered = await shop.ask(f"{{ products {{ {deep} }} }}")
+    assert answered.codes == ["PLAN_LIMIT_EXCEEDED"]
+    assert answered.errors[0]["extensions"]["category"] == "validation"
+    assert "data" not in answered.body
+    assert shop.products.documents == []
+
+
 async def test_the_deadline_leaves_a_partial_answer() -> None:
     async with running_shop({"server": {"request_timeout_s": 0.3}}, {"reviews": {"timeout_s": 10}}) as shop:
         shop.reviews.graphql.behave(hang())

@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import yaml
 
 from demo.products import products_schema
 from gateway.cli import main
+from gateway.cli.supergraph import require_supergraph
+from gateway.config import Config, FederationConfig
+from gateway.federation.source import SourceError
 from gateway.federation.supergraph import parse_supergraph
 from tests.testkit.federation import ScriptedSubgraph, supergraph_of
 from tests.testkit.ports import free_port
@@ -205,3 +209,14 @@ def test_check_asks_nobody_unless_told_to(tmp_path: Path, capsys: pytest.Capture
     assert main(["check", "--config", str(file)]) == 0
     assert main(["check", "--upstreams", "--config", str(file)]) == 1
     assert "http://127.0.0.1:9/supergraph: All connection attempts failed" in capsys.readouterr().err
+
+
+def test_what_keeps_it_from_starting_is_said_before_a_socket_is_opened(tmp_path: Path) -> None:
+    federation = FederationConfig(supergraph=str(tmp_path / "none"), local=None)
+    with pytest.raises(SourceError):
+        require_supergraph(Config(federation=federation))
+    require_supergraph(Config())
+    require_supergraph(Config(federation=FederationConfig(as_subgraph=True)))
+    copy = tmp_path / "last.graphql"
+    copy.write_text("whatever it is, it may be of use")
+    require_supergraph(Config(federation=msgspec.structs.replace(federation, last_good=str(copy))))
