@@ -30,11 +30,11 @@ async def fields(gateway: FederatedGateway) -> set[str]:
     return {field["name"] for field in answered.data["__schema"]["queryType"]["fields"]}
 
 
-async def reloaded(gateway: FederatedGateway, clock: ManualClock, expected: set[str]) -> None:
+async def reloaded(gateway: FederatedGateway, clock: ManualClock, expected: set[str], *, poll_s: float = 10) -> None:
     """Return once the gateway serves these fields; time goes on by a poll each turn."""
     async with asyncio.timeout(5):
         while await fields(gateway) != expected:
-            await clock.advance(10)
+            await clock.advance(poll_s)
 
 
 async def test_a_file_that_changes_is_served_and_a_bad_one_is_in_health_until_it_is_good(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ async def test_a_request_under_way_ends_on_the_old_supergraph_and_leaves_nothing
     a, b = ScriptedSubgraph.made(A, {"a": 1}), ScriptedSubgraph.made(B, {"b": 2})
     async with a, b:
         file.write_text(supergraph_of({"a": a}))
-        federation = {"supergraph": str(file), "local": None}
+        federation = {"supergraph": str(file), "local": None, "poll_interval_s": 1}
         async with federated_gateway({}, {"federation": federation}, clock=clock) as gateway:
             await gateway.ask("{ __typename }")
             before = asyncio.all_tasks()
@@ -107,9 +107,10 @@ async def test_a_request_under_way_ends_on_the_old_supergraph_and_leaves_nothing
             asking = asyncio.create_task(gateway.ask("{ a }"))
             await a.graphql.wait_for_calls(1)
             file.write_text(supergraph_of({"b": b}))
-            await reloaded(gateway, clock, {"b"})
+            await reloaded(gateway, clock, {"b"}, poll_s=1)  # well before an attempt times out
             silent.release()
             assert (await asking).body == {"data": {"a": 1}}
+            assert len(a.graphql.calls) == 1
             await a.wait_for_connections(0)
             await until_true(
                 lambda: {t for t in asyncio.all_tasks() - before if "drain" in t.get_name()} == set(),
