@@ -17,6 +17,9 @@ from gateway.validation import check
 from gateway.yaml_source import Finding, Path, read
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+# A limit that is meant to be off is written null; a number this large is a slip.
+Limit = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
+LimitOrZero = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 HeaderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 
 _HEADER_VALUE = re.compile(r"[\t -~]*")
@@ -53,6 +56,23 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Serve GraphiQL at /graphql. Default: in development only."""
     introspection: bool | None = None
     """Answer introspection. Default: in development only."""
+
+
+class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a document may ask for; more is refused before validation, with 400. Fragments count at each spread."""
+
+    max_depth: Limit | None = 15
+    """Fields inside one another; introspection is left out where it is on. Default 15; null turns the limit off."""
+    max_aliases: LimitOrZero | None = 30
+    """Aliased fields. Default 30; null turns the limit off."""
+    max_directives: LimitOrZero | None = 50
+    """Directives, @skip and @include among them. Default 50; null turns the limit off."""
+    max_root_fields: Limit | None = 20
+    """Fields of Query, Mutation or Subscription. Default 20; null turns the limit off."""
+    max_selections: Limit | None = 10_000
+    """Fields, fragment spreads and inline fragments. Default 10,000; null turns the limit off."""
+    max_tokens: Limit | None = 5_000
+    """Tokens of the text, comments included. Default 5,000; null turns the limit off."""
 
 
 class IdentityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,6 +173,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Literal["development", "production"] = "production"
     """development turns on GraphiQL, introspection and readable logs. Default production."""
     server: ServerConfig = ServerConfig()
+    limits: LimitsConfig = LimitsConfig()
     identity: IdentityConfig = IdentityConfig()
     cache: CacheConfig = CacheConfig()
     redis: RedisConfig | None = None

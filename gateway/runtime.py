@@ -32,6 +32,7 @@ from gateway.federation.rest_routes import require_routes
 from gateway.federation.serving import ServedSupergraph
 from gateway.federation.source import find_source
 from gateway.http.documents import DocumentCache
+from gateway.http.limits import DocumentLimitCheck, DocumentLimits
 from gateway.yaml_source import Finding
 from schema.build import build_schema, core_schema
 
@@ -174,7 +175,20 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
 def _documents(config: Config, schema: GraphQLSchema) -> DocumentCache:
     asked = config.server.introspection
     introspection = config.development if asked is None else asked
-    return DocumentCache(schema, introspection=introspection, suggestions=config.development)
+    limits = DocumentLimits(
+        max_depth=config.limits.max_depth,
+        max_aliases=config.limits.max_aliases,
+        max_directives=config.limits.max_directives,
+        max_root_fields=config.limits.max_root_fields,
+        max_selections=config.limits.max_selections,
+    )
+    return DocumentCache(
+        schema,
+        max_tokens=config.limits.max_tokens,
+        introspection=introspection,
+        suggestions=config.development,
+        check_limits=DocumentLimitCheck(limits, introspection=introspection),
+    )
 
 
 async def _open_stores(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[Store, dict[str, Trouble]]:

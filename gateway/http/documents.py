@@ -28,7 +28,8 @@ from gateway.http.errors import LimitExceeded, OperationUnresolved, ParseFailed,
 LimitCheck: TypeAlias = Callable[[DocumentNode], None]
 """Raises a `RequestError` for a document that is not to be validated; runs between parse and validation."""
 
-# graphql-core ends the messages of its own limits (tokens, nesting) with this, and no other syntax error's.
+# graphql-core ends the messages of its own limits (tokens, nesting) so, and no other syntax error's.
+_TOKENS = " tokens. Parsing aborted."
 _ABORTED = "Parsing aborted."
 # All that it says when its budget or the stack ends before validation does.
 _VALIDATION_ABORTED = "Validation aborted."
@@ -180,6 +181,8 @@ class DocumentCache:
         try:
             ast = parse(text, max_tokens=self._max_tokens)
         except GraphQLSyntaxError as error:
+            if error.description.endswith(_TOKENS):
+                return _Refusal(LimitExceeded, ({**_entry(error), **self._too_many_tokens()},))
             kind = LimitExceeded if error.description.endswith(_ABORTED) else ParseFailed
             return _Refusal(kind, (_entry(error),))
         if self._check_limits is not None:
@@ -199,6 +202,11 @@ class DocumentCache:
             operations=tuple(Operation(o.name.value if o.name else None, o.operation, o) for o in operations),
             fragments={d.name.value: d for d in ast.definitions if isinstance(d, FragmentDefinitionNode)},
         )
+
+    def _too_many_tokens(self) -> Mapping[str, Any]:
+        allowed = f"{self._max_tokens:,}"
+        message = f"The document has more than {allowed} tokens; max_tokens allows {allowed}."
+        return {"message": message, "extensions": {"limit": "max_tokens"}}
 
 
 def _entry(error: GraphQLError) -> Mapping[str, Any]:

@@ -10,6 +10,8 @@ from graphql.utilities import get_introspection_query
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.config import Config, ConfigError
+from gateway.config import parse as parse_config
 from gateway.http import DocumentCache
 from gateway.http.errors import LimitExceeded, ValidationFailed
 from gateway.http.limits import DocumentLimitCheck, DocumentLimits
@@ -234,11 +236,12 @@ def test_a_hundred_thousand_aliases_are_counted_where_nothing_else_refuses_them(
         ("{ hello }" + " " * 900_000, None),
         ("{ tree " * 500 + "{ hello }" + " }" * 500, None),
         ("{" + "hello " * 4_900 + "}", "max_root_fields"),
+        ("{" + "a:hello " * 5_000 + "}", "max_tokens"),
         (doubled(26), "max_selections"),
         (nested(100), "max_depth"),
         ("{" + "a: hello " * 500 + "}", "max_aliases"),
     ],
-    ids=["100,000 aliases", "1 MB", "500 deep", "root fields", "bomb", "deep", "aliases"],
+    ids=["100,000 aliases", "1 MB", "500 deep", "root fields", "tokens", "bomb", "deep", "aliases"],
 )
 @pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json"])
 async def test_an_attack_is_a_400_that_names_the_limit_and_executes_nothing(
@@ -266,6 +269,21 @@ def test_a_refusal_is_remembered_with_the_document() -> None:
 
 def test_tokens_can_be_left_uncounted() -> None:
     DocumentCache(schema(), max_tokens=None).get("#\n" * 6_000 + "{ hello }")
+
+
+def test_the_configuration_has_the_same_defaults_and_may_turn_each_off() -> None:
+    keys = {key: getattr(Config().limits, key) for key in NAMES}
+    assert DocumentLimits(**keys) == DocumentLimits()
+    off = parse_config("limits: {" + ", ".join(f"{key}: null" for key in (*NAMES, "max_tokens")) + "}", {}).limits
+    assert {getattr(off, key) for key in (*NAMES, "max_tokens")} == {None}
+
+
+@pytest.mark.parametrize(
+    "entry", ["max_depth: 0", "max_aliases: -1", "max_tokens: no", "max_selections: 1.5", "depth: 3"]
+)
+def test_a_limit_that_makes_no_sense_is_refused(entry: str) -> None:
+    with pytest.raises(ConfigError, match=r"limits\."):
+        parse_config(f"limits: {{ {entry} }}", {})
 
 
 # The model: fragments written out where they are spread, then counted.
