@@ -48,6 +48,8 @@ class UpstreamError(Exception):
         super().__init__(f"{service}: {message}")
         self.service = service
         self.retry_after_s = retry_after_s
+        self.summary = message
+        """The message without the upstream's own words, which may be about one caller: what everybody may read."""
         self.reported: Sequence[Any] = ()
         """The errors of a GraphQL answer that had no data, as `clients.call.Problem`."""
 

@@ -10,10 +10,10 @@ from schema.bank import Account, accounts_by_customer
 class Customer:
     """Somebody who buys."""
 
-    id: strawberry.ID
-    name: str
-    email: str
-    tier: str
+    id: strawberry.ID = strawberry.field(description="Their number.")
+    name: str = strawberry.field(description="What they are called.")
+    email: str = strawberry.field(description="Where invoices go.")
+    tier: str = strawberry.field(description="How much they buy: GOLD, SILVER or BRONZE.")
     account: Account | None = accounts_by_customer.field(by="id", description="Their account at the bank.")
 
     @strawberry.field(description="What is in their account; null when the bank does not say.")

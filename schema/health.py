@@ -9,13 +9,13 @@ from clients.upstream import Health as UpstreamHealth
 from schema.context import GatewayContext, GatewayState
 
 
-@strawberry.enum(description="OK: all is well. DEGRADED: answers are given, not all as they should be. DOWN: none are.")
+@strawberry.enum(description="How well the gateway, or a thing it depends on, does.")
 class HealthStatus(enum.Enum):
     """How well the gateway, or a thing it depends on, does."""
 
-    OK = "ok"
-    DEGRADED = "degraded"
-    DOWN = "down"
+    OK = strawberry.enum_value("ok", description="All is well.")
+    DEGRADED = strawberry.enum_value("degraded", description="Answers are given, not all as they should be.")
+    DOWN = strawberry.enum_value("down", description="No upstream answers.")
 
 
 @strawberry.type(description="One thing the gateway depends on.")

@@ -14,12 +14,12 @@ _FIELDS = "id number total currency status issuedOn customerId"
 class Invoice:
     """What a customer owes, or owed."""
 
-    id: strawberry.ID
-    number: str
-    total: float
-    currency: str
-    status: str
-    issued_on: datetime.date
+    id: strawberry.ID = strawberry.field(description="What it is asked for by.")
+    number: str = strawberry.field(description="What is printed on it.")
+    total: float = strawberry.field(description="What is owed.")
+    currency: str = strawberry.field(description="ISO 4217 code of the total.")
+    status: str = strawberry.field(description="OPEN, PAID or OVERDUE.")
+    issued_on: datetime.date = strawberry.field(description="The day it was written.")
     customer_id: strawberry.Private[str]
     customer: Customer | None = customers_by_id.field(by="customer_id", description="Who owes it.")
 

@@ -1,5 +1,6 @@
 """The state of the upstreams, as fields: what is open, since when, why, and how answers were served."""
 
+import enum
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -11,13 +12,36 @@ from clients.call import ProtocolName, ServedBy
 from clients.state.circuit import CircuitStatus, Failure, State
 from schema.context import GatewayContext
 
-strawberry.enum(ProtocolName, name="UpstreamProtocol", description="How an upstream is spoken to.")
-strawberry.enum(State, name="CircuitState", description="Whether a circuit lets calls through.")
-strawberry.enum(
+
+def _describe(kind: type[enum.Enum], name: str, description: str, **values: str) -> None:
+    """Give an enum of the clients, who know no schema, its name and descriptions there."""
+    strawberry.enum(kind, name=name, description=description)
+    for value in kind.__strawberry_definition__.values:  # type: ignore[attr-defined]  # strawberry.enum put it there
+        value.description = values[value.name]
+
+
+_describe(
+    ProtocolName,
+    "UpstreamProtocol",
+    "How an upstream is spoken to.",
+    GRAPHQL="Its GraphQL endpoint, asked first.",
+    REST="Its REST routes, asked when GraphQL does not answer.",
+)
+_describe(
+    State,
+    "CircuitState",
+    "Whether a circuit lets calls through.",
+    CLOSED="Every call goes through.",
+    OPEN="Every call is refused until the next probe.",
+    HALF_OPEN="A few probes go through; their outcome decides.",
+)
+_describe(
     clients_upstream.Health,
-    name="UpstreamStatus",
-    description="HEALTHY: every circuit is closed. DEGRADED: one is not, and there is another way. "
-    "UNHEALTHY: none is closed; answers are stale ones, or errors.",
+    "UpstreamStatus",
+    "An upstream's health, from its circuits.",
+    HEALTHY="Every circuit is closed.",
+    DEGRADED="A circuit is not closed, and there is another way.",
+    UNHEALTHY="No circuit is closed; answers are stale ones, or errors.",
 )
 
 Wall = Callable[[float], datetime]

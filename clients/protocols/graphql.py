@@ -144,7 +144,7 @@ class GraphQLExchange(Exchange):
         worst = next((problem for problem in problems if problem.code in _FAILURE_CODES), None)
         if worst is None:
             return None
-        return ServerFailed(self._service.name, _said(request, worst.message, worst.code), transient=False)
+        return self._server_failed(request, worst.message, worst.code)
 
     def _entity(self, request: Request, index: int, entity: bytes | None) -> bytes | UpstreamError | None:
         """One entity's text; one that is no object is that key's error alone, and is never kept."""
@@ -158,7 +158,7 @@ class GraphQLExchange(Exchange):
         worst = next((error for error in errors if error.code in _FAILURE_CODES), errors[0])
         said = _said(request, worst.message, worst.code)
         if worst.code in _FAILURE_CODES:
-            return ServerFailed(name, said, transient=False)
+            return self._server_failed(request, worst.message, worst.code)
         if response.status in _REFUSED_STATUSES:
             return Rejected(name, said, status=response.status, upstream_code=worst.code)
         if worst.code in _CONTRACT_CODES or (worst.code is None and not worst.path):
@@ -167,13 +167,19 @@ class GraphQLExchange(Exchange):
             return ExecutionFailed(name, said)
         return Rejected(name, said, status=response.status, upstream_code=worst.code)
 
+    def _server_failed(self, request: Request, message: str, code: str | None) -> ServerFailed:
+        """The upstream's word that it failed; its own words go to the caller who met them, and to nobody else."""
+        failure = ServerFailed(self._service.name, _said(request, message, code), transient=False)
+        failure.summary = f"{request.where} reported {code}"
+        return failure
+
     def row_error(self, request: Request, problem: Problem) -> UpstreamError | None:
         """The error of one key, by the same codes as that of a whole answer."""
         if problem.code in _ABSENT_CODES:
             return None
         said = _said(request, problem.message, problem.code)
         if problem.code in _FAILURE_CODES:
-            return ServerFailed(self._service.name, said, transient=False)
+            return self._server_failed(request, problem.message, problem.code)
         if problem.code is None:
             return ExecutionFailed(self._service.name, said)
         return Rejected(self._service.name, said, upstream_code=problem.code)

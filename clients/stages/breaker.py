@@ -32,7 +32,7 @@ class Breaker:
         except UpstreamError as error:
             if error.counts_as_failure:
                 outcome = Outcome.FAILURE
-                failure = Failure(error.code, error.message, clock.now(), call.caller.request_id)
+                failure = Failure(error.code, f"{error.service}: {error.summary}", clock.now(), call.caller.request_id)
             elif _shows_health(error):
                 outcome = Outcome.SUCCESS
             raise

@@ -18,6 +18,7 @@ from demo.faults import UPSTREAMS, Mode
 from demo.run import Ports, serve_demo
 from demo.switches import DemoError, break_, list_faults, mend
 from gateway.app import configure_logs, create_app
+from gateway.cli.numbers import port as port_number
 from gateway.config import Config, load
 
 _CONFIG = Path(__file__).parents[2] / "demo" / "gateway.yaml"
@@ -27,9 +28,9 @@ def add_to(commands: Any) -> None:
     """Add the command and its own subcommands to the parser."""
     parser: argparse.ArgumentParser = commands.add_parser("demo", help="serve the demo; break and mend its upstreams")
     parser.add_argument("--config", type=Path, default=_CONFIG, help="default: demo/gateway.yaml")
-    parser.add_argument("--port", type=int, help="port of the gateway; default: server.port of the file")
+    parser.add_argument("--port", type=port_number, help="port of the gateway; default: server.port of the file")
     parser.add_argument(
-        "--control-port", type=int, default=4100, help="port of the switches; the upstreams take the next five"
+        "--control-port", type=port_number, default=4100, help="port of the switches; the upstreams take the next five"
     )
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")

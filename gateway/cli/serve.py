@@ -9,6 +9,7 @@ import structlog
 import uvicorn
 
 from gateway.app import CONFIG_VARIABLE, SUPERGRAPH_VARIABLE, configure_logs, create_app, load_config
+from gateway.cli.numbers import count, port
 from gateway.cli.supergraph import require_supergraph
 
 
@@ -18,8 +19,8 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--config", type=Path, help="default: gateway.yaml, unless --supergraph is given")
     parser.add_argument("--supergraph", help="file or URL of a supergraph SDL; alone it is enough")
     parser.add_argument("--host", help="address to listen on; default: server.host of the file")
-    parser.add_argument("--port", type=int, help="port to listen on; default: server.port of the file")
-    parser.add_argument("--workers", type=int, default=1, help="processes that share the socket; default: 1")
+    parser.add_argument("--port", type=port, help="port to listen on; default: server.port of the file")
+    parser.add_argument("--workers", type=count, default=1, help="processes that share the socket; default: 1")
     parser.set_defaults(run=run)
 
 

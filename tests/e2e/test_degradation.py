@@ -9,7 +9,7 @@ from clients.transports.httpx_wire import HttpxWire
 from gateway.runtime import Wires, pyreqwest_wire
 from tests.testkit.clock import ManualClock
 from tests.testkit.gateway import INVOICES, Gateway, canonical, running_gateway
-from tests.testkit.upstream import Behaviour, hang, malformed, ok, reset, status, truncated, wrong_shape
+from tests.testkit.upstream import Behaviour, errors, hang, malformed, ok, reset, status, truncated, wrong_shape
 from tests.testkit.waiting import until_true
 
 QUERY = "{ invoices(first: 5) { id customer { id name email tier } } }"
@@ -223,3 +223,16 @@ async def test_the_deadline_leaves_a_partial_answer() -> None:
         assert SystemClock.now() - began < 5
         assert answered.data == {"invoice": {"number": "INV-1", "customer": None}}
         assert answered.codes == ["DEADLINE_EXCEEDED"]
+
+
+async def test_an_upstreams_own_words_are_for_the_caller_who_met_them(gateway: Gateway) -> None:
+    gateway.invoices.graphql.behave(errors("account of Mr Smith is locked", code="INTERNAL_SERVER_ERROR"))
+    gateway.invoices.rest.behave(status(500))
+    met = await gateway.ask("{ invoices { id } }")
+    assert "Mr Smith" in met.errors[0]["message"]
+    read = await gateway.ask('{ upstreams(name: "invoices") { circuits { protocol lastError { code message } } } }')
+    assert read.data["upstreams"][0]["circuits"][0]["lastError"] == {
+        "code": "UPSTREAM_SERVER_ERROR",
+        "message": "invoices: GraphQL invoices reported INTERNAL_SERVER_ERROR",
+    }
+    assert "Mr Smith" not in read.response.text

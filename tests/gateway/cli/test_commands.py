@@ -104,3 +104,21 @@ def test_config_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_demo_that_does_not_run_says_how_to_start_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--control-port", str(free_port()), "mend"]) == 1
     assert "start it with: make run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["serve", "--port", "70000"], "argument --port: expected a whole number from 0 to 65535, found 70000"),
+        (["serve", "--port", "http"], "argument --port: expected a whole number from 0 to 65535, found 'http'"),
+        (["serve", "--workers", "0"], "argument --workers: expected a whole number from 1 up, found 0"),
+        (["demo", "--control-port", "-1"], "argument --control-port: expected"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
