@@ -53,9 +53,11 @@ class RemoteSubgraphs:
             if error.reported:
                 return SubgraphResponse(None, [_entry(p, p.path) for p in error.reported])
             raise FetchFailed(error.service, error.message, error.code, _wait_s(error)) from error
-        if answer.served.degraded:
-            scope.note_served(upstream.name, request.path, answer.served)
-        return SubgraphResponse(msgspec.json.decode(answer.value), [_entry(p, p.path) for p in answer.problems])
+        data = msgspec.json.decode(answer.value)
+        if answer.served.degraded and isinstance(data, dict):
+            for response_key in data:
+                scope.note_served(upstream.name, (*request.path, response_key), answer.served)
+        return SubgraphResponse(data, [_entry(p, p.path) for p in answer.problems])
 
     async def _entities(
         self, upstream: Upstream, call: Call, request: SubgraphRequest, scope: LoaderScope

@@ -136,14 +136,14 @@ async def test_what_a_failing_subgraph_said_is_passed_on() -> None:
         assert response.errors == [{"message": "boom", "path": [], "extensions": {"code": "INTERNAL_SERVER_ERROR"}}]
 
 
-async def test_a_stale_root_answer_is_noted_at_the_requests_path() -> None:
+async def test_a_stale_root_answer_is_noted_at_each_of_its_fields() -> None:
     async with remote(CachePolicy(max_age_s=0, stale_if_error_s=60)) as made:
         made.script.graphql.behave(status(200, body={"data": {"users": []}}))
         await made.root()
         await made.clock.advance(3)
         made.script.graphql.behave(status(500))
         assert (await made.root()).data == {"users": []}
-        assert made.scope.noted == [("users", (), Served(ServedBy.STALE, "UPSTREAM_SERVER_ERROR", 3.0))]
+        assert made.scope.noted == [("users", ("users",), Served(ServedBy.STALE, "UPSTREAM_SERVER_ERROR", 3.0))]
 
 
 async def test_a_mutation_is_sent_once() -> None:
