@@ -20,6 +20,17 @@ from schema.build import core_schema
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """One operation of a document, for one request."""
+
+    document: Document
+    operation: Operation
+    variables: Mapping[str, Any]
+    context: RequestContext
+    formatter: ErrorFormatter
+
+
+@dataclass(frozen=True, slots=True)
 class Executed:
     """What came of an operation.
 
@@ -42,14 +53,7 @@ class Executable(Protocol):
         """Its documents."""
         ...
 
-    async def execute(
-        self,
-        document: Document,
-        operation: Operation,
-        variables: Mapping[str, Any],
-        context: RequestContext,
-        formatter: ErrorFormatter,
-    ) -> Executed:
+    async def execute(self, asked: Asked) -> Executed:
         """Execute one operation of one of its documents."""
         ...
 
@@ -74,21 +78,14 @@ class StrawberryExecutor:
         """Itself: this schema does not change."""
         return self
 
-    async def execute(
-        self,
-        document: Document,
-        operation: Operation,
-        variables: Mapping[str, Any],
-        context: RequestContext,
-        formatter: ErrorFormatter,
-    ) -> Executed:
+    async def execute(self, asked: Asked) -> Executed:
         """See `Executable`."""
         result = execute(
             core_schema(self._schema),
-            document.ast,
-            context_value=context,
-            variable_values=dict(variables),
-            operation_name=operation.name,
+            asked.document.ast,
+            context_value=asked.context,
+            variable_values=dict(asked.variables),
+            operation_name=asked.operation.name,
             executor_class=self._schema.execution_context_class,
             hide_suggestions=self._hide_suggestions,
         )
@@ -96,7 +93,9 @@ class StrawberryExecutor:
             result = await result
         errors = result.errors or []
         nothing_ran = result.data is None and errors and all(error.path is None for error in errors)
-        return Executed(msgspec.UNSET if nothing_ran else result.data, [formatter.entry(error) for error in errors])
+        return Executed(
+            msgspec.UNSET if nothing_ran else result.data, [asked.formatter.entry(error) for error in errors]
+        )
 
 
 class FederatedExecutor:
@@ -130,32 +129,20 @@ class _Federated:
         """The snapshot's."""
         return self._snapshot.documents
 
-    async def execute(
-        self,
-        document: Document,
-        operation: Operation,
-        variables: Mapping[str, Any],
-        context: RequestContext,
-        formatter: ErrorFormatter,
-    ) -> Executed:
+    async def execute(self, asked: Asked) -> Executed:
         """See `Executable`."""
         with self._snapshot.in_use():
-            return await self._execute(document, operation, variables, context, formatter)
+            return await self._execute(asked)
 
-    async def _execute(
-        self,
-        document: Document,
-        operation: Operation,
-        variables: Mapping[str, Any],
-        context: RequestContext,
-        formatter: ErrorFormatter,
-    ) -> Executed:
+    async def _execute(self, asked: Asked) -> Executed:
         engine = self._snapshot.engine
         labels = active_labels(engine.model, self._random.random())
         try:
-            plan = self._snapshot.plan(document, operation.name, labels)
+            plan = self._snapshot.plan(asked.document, asked.operation.name, labels)
         except PlanningError as error:
-            return Executed(errors=[formatter.planned({"message": str(error), "extensions": {"code": error.code}})])
-        answer = await engine.run(plan, variables, context)
-        errors = [formatter.planned(entry) for entry in answer.get("errors", ())]
+            return Executed(
+                errors=[asked.formatter.planned({"message": str(error), "extensions": {"code": error.code}})]
+            )
+        answer = await engine.run(plan, asked.variables, asked.context)
+        errors = [asked.formatter.planned(entry) for entry in answer.get("errors", ())]
         return Executed(answer.get("data", msgspec.UNSET), errors, plan)

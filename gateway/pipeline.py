@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.context import RequestContext
 from gateway.errors import ErrorFormatter
-from gateway.execution import Executable, Executed
+from gateway.execution import Asked, Executable, Executed
 from gateway.http.documents import Document, Operation
 from gateway.http.endpoint import Answer, Exchange
 from gateway.identity import Identifier
@@ -47,7 +47,7 @@ class OperationPipeline:
             variables = exchange.params.variables or {}
             try:
                 async with clock.timeout(self._runtime.config.server.request_timeout_s + _RESOLVER_GRACE_S):
-                    executed = await executable.execute(document, operation, variables, context, formatter)
+                    executed = await executable.execute(Asked(document, operation, variables, context, formatter))
             except TimeoutError:
                 executed = Executed(None, [formatter.planned(_LATE)])
             answer = self._answer(executed, context, formatter)

@@ -1,7 +1,6 @@
 """The same corpus through @apollo/composition: same verdict, equivalent supergraph."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TypedDict
@@ -11,9 +10,9 @@ import pytest
 from gateway.federation.composition import compose
 from tests.federation.composition.corpus import load_corpus
 from tests.federation.composition.equivalence import differences
+from tests.testkit.node import node_with_packages
 
 _NODE_DIRECTORY = Path(__file__).parent / "node"
-_INSTALL_TIMEOUT_S = 300
 _COMPOSE_TIMEOUT_S = 120
 
 
@@ -25,13 +24,7 @@ class _Outcome(TypedDict, total=False):
 @pytest.fixture(scope="module")
 def reference() -> dict[str, _Outcome]:
     """What the reference composition makes of each set, from one Node process for the entire corpus."""
-    if not (_NODE_DIRECTORY / "node_modules" / "@apollo" / "composition").is_dir():
-        install = ["npm", "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
-        installed = subprocess.run(
-            install, cwd=_NODE_DIRECTORY, capture_output=True, text=True, timeout=_INSTALL_TIMEOUT_S, check=False
-        )
-        if installed.returncode != 0:
-            pytest.skip(f"npm install failed: {installed.stderr.strip()[-300:]}")
+    node = node_with_packages(_NODE_DIRECTORY)
     sets = [
         {
             "id": each.id,
@@ -40,7 +33,7 @@ def reference() -> dict[str, _Outcome]:
         for each in load_corpus()
     ]
     ran = subprocess.run(
-        ["node", "compose.js"],
+        [node, "compose.js"],
         cwd=_NODE_DIRECTORY,
         input=json.dumps(sets),
         capture_output=True,
@@ -53,7 +46,6 @@ def reference() -> dict[str, _Outcome]:
 
 
 @pytest.mark.node
-@pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="needs node and npm")
 def test_the_reference_composition_agrees_on_the_corpus(reference: dict[str, _Outcome]) -> None:
     disagreements: list[str] = []
     for each in load_corpus():
