@@ -75,7 +75,9 @@ async def test_rest_gives_the_rows_that_graphql_would_have_given_and_stale_ones_
         by_rest = await made.ask(ROWS)
         assert (by_rest["data"], by_rest.get("errors")) == (good["data"], None)
         assert notes(by_rest) == {
-            (): ("REST", "UPSTREAM_SERVER_ERROR"),
+            ("products",): ("REST", "UPSTREAM_SERVER_ERROR"),
+            ("three",): ("REST", "UPSTREAM_SERVER_ERROR"),
+            ("none",): ("REST", "UPSTREAM_SERVER_ERROR"),
             ("latestReviews", "product"): ("REST", "UPSTREAM_SERVER_ERROR"),
         }
 
@@ -95,7 +97,7 @@ async def test_a_circuit_that_is_open_is_a_reason_too() -> None:
             await made.ask(f"{{ products(first: {first}) {{ upc }} }}")
         body = await made.ask("{ products(first: 4) { upc } }")
     assert [row["upc"] for row in body["data"]["products"]] == ["p1", "p2", "p3", "p4"]
-    assert notes(body) == {(): ("REST", "CIRCUIT_OPEN")}
+    assert notes(body) == {("products",): ("REST", "CIRCUIT_OPEN")}
 
 
 SHOP = """
