@@ -54,8 +54,8 @@ def subgraph_routes(schema: strawberry.Schema, config: Config) -> dict[str, dict
 
 def _may_be_subgraph(config: Config, name: str) -> bool:
     """Whether the service is a subgraph, or may turn out to be one of a supergraph that others composed."""
-    federation = config.federation
-    if federation is None or federation.as_subgraph:
+    federation = config.served_federation
+    if federation is None:
         return False
     return federation.supergraph is not None or config.services[name].subgraph is not None
 

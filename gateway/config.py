@@ -191,6 +191,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether this is a developer's machine."""
         return self.mode == "development"
 
+    @property
+    def served_federation(self) -> FederationConfig | None:
+        """`federation`, when a supergraph is served; None when it is this process's own schema alone."""
+        return None if self.federation is None or self.federation.as_subgraph else self.federation
+
     def trusted_networks(self) -> list[IPv4Network | IPv6Network]:
         """The networks of `identity.trusted_proxies`."""
         return [ip_network(text) for text in self.identity.trusted_proxies]

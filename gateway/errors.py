@@ -101,7 +101,6 @@ class ErrorFormatter:
         )
 
     def _upstream(self, error: GraphQLError, cause: UpstreamError) -> dict[str, Any]:
-        wait = cause.retry_after_s
         return self._entry(
             error,
             cause.message,
@@ -110,7 +109,7 @@ class ErrorFormatter:
             service=cause.service,
             upstreamCode=getattr(cause, "upstream_code", None),
             causes=[{"code": c.code, "message": c.message} for c in getattr(cause, "causes", ())] or None,
-            retryAfter=round(wait, 1) if wait is not None and isfinite(wait) else None,
+            retryAfter=told_wait_s(cause),
         )
 
     def _entry(self, error: GraphQLError, message: str, code: str, category: str, **more: object) -> dict[str, Any]:
@@ -135,3 +134,9 @@ class ErrorFormatter:
 
 def _category(code: str) -> str:
     return _CATEGORIES.get(code, "external_service")
+
+
+def told_wait_s(error: UpstreamError) -> float | None:
+    """What a client is told to wait; an endless wait is none."""
+    wait = error.retry_after_s
+    return round(wait, 1) if wait is not None and isfinite(wait) else None

@@ -142,8 +142,8 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
         services = {s.name: s for s in config.clients_services()}
         upstreams = {name: open_upstream(s, stack) for name, s in services.items() if s.graphql or s.rest}
         supergraph = None
-        if config.federation is not None and not config.federation.as_subgraph:
-            local = config.federation.local
+        if (federation := config.served_federation) is not None:
+            local = federation.local
             supergraph = ServedSupergraph(
                 find_source(config, schema),
                 services,
@@ -151,8 +151,8 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
                 open_upstream=open_upstream,
                 make_documents=lambda engine: _documents(config, engine.api_schema),
                 local=(local, LocalSubgraph(schema, parts.on_masked, clock)) if local else None,
-                poll_interval_s=config.federation.poll_interval_s,
-                last_good=Path(config.federation.last_good) if config.federation.last_good else None,
+                poll_interval_s=federation.poll_interval_s,
+                last_good=Path(federation.last_good) if federation.last_good else None,
                 clock=clock,
                 accept=partial(require_routes, subgraph_routes(schema, config)),
             )

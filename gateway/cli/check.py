@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     declared = dict(operations(load_schema(config)))
     found = f"{_count(len(config.services), 'service')}, {_count(len(declared), 'operation')}"
     print(f"{options.config}: valid; {found}")
-    if config.federation is not None and not config.federation.as_subgraph and (options.upstreams or in_files(config)):
+    if config.served_federation is not None and (options.upstreams or in_files(config)):
         subgraphs = parse_supergraph(find_supergraph(config).sdl).subgraphs.values()
         print(f"supergraph: valid; of {', '.join(subgraph.name for subgraph in subgraphs)}")
     if not options.upstreams:

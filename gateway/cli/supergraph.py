@@ -42,7 +42,7 @@ def find_supergraph(config: Config) -> Fetched:
         SourceError: it cannot be had.
         SupergraphError: it is not usable, or REST routes of the configuration do not fit it.
     """
-    if config.federation is None or config.federation.as_subgraph:
+    if config.served_federation is None:
         raise ConfigError("gateway.yaml", [Finding(("federation",), "asks for no supergraph; add subgraphs to it")])
     schema = load_schema(config)
     found = asyncio.run(find_source(config, schema).fetch())
@@ -64,8 +64,8 @@ def in_files(config: Config) -> bool:
 
 def require_supergraph(config: Config) -> None:
     """Raise what would keep the gateway from starting, before a socket is opened."""
-    federation = config.federation
-    if federation is None or federation.as_subgraph:
+    federation = config.served_federation
+    if federation is None:
         return
     if federation.last_good is None or not Path(federation.last_good).exists():
         find_supergraph(config)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from clients.errors import UpstreamError
 from clients.operation import Kind
 from clients.subgraph import PossibleTypes, SubgraphOperation, subgraph_operation
 from clients.upstream import Upstream
+from gateway.errors import told_wait_s
 from gateway.federation.errors import FetchFailed
 from gateway.federation.executor import SubgraphRequest, SubgraphResponse
 from loaders.scope import LoaderScope
@@ -52,7 +52,7 @@ class RemoteSubgraphs:
         except UpstreamError as error:
             if error.reported:
                 return SubgraphResponse(None, [_entry(p, p.path) for p in error.reported])
-            raise FetchFailed(error.service, error.message, error.code, _wait_s(error)) from error
+            raise FetchFailed(error.service, error.message, error.code, told_wait_s(error)) from error
         data = msgspec.json.decode(answer.value)
         if answer.served.degraded and isinstance(data, dict):
             for response_key in data:
@@ -118,12 +118,6 @@ def _rows_of(error: UpstreamError, count: int) -> Answer:
     return Answer([error] * count, served)
 
 
-def _wait_s(error: UpstreamError) -> float | None:
-    """What a client is told to wait; an endless wait is none."""
-    wait = error.retry_after_s
-    return round(wait, 1) if wait is not None and isfinite(wait) else None
-
-
 def _collect(
     slots: Sequence[tuple[str, str]],
     keys: Sequence[tuple[int, Any]],
@@ -139,7 +133,7 @@ def _collect(
         failed = isinstance(value, UpstreamError)
         data[response_key].append(None if value is None or failed else msgspec.json.decode(value))
         if failed:
-            wait = _wait_s(value)
+            wait = told_wait_s(value)
             extensions = {"code": value.code} if wait is None else {"code": value.code, "retryAfter": wait}
             errors.append({"message": value.message, "path": list(places[-1]), "extensions": extensions})
     for problem in answer.problems:
