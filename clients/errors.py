@@ -178,6 +178,7 @@ class ServiceUnavailable(UpstreamError):
         reasons = "; ".join(c.message.removeprefix(f"{service}: ") for c in causes)
         super().__init__(service, f"no way to it answered ({reasons})", retry_after_s=min(waits, default=None))
         self.causes = tuple(causes)
+        self.summary = f"no way to it answered ({'; '.join(c.summary for c in causes)})"
         self.allows_stale = any(c.allows_stale for c in causes)  # type: ignore[misc]  # one refusal does not hide a failure
 
 

@@ -1,6 +1,7 @@
 """An operation over GraphQL: its document as it stands, and the rows out of `data`."""
 
 import enum
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,7 @@ _CONTRACT_CODES = frozenset(
     }
 )
 _ABSENT_CODES = frozenset({"NOT_FOUND"})
+_PLAIN_CODE = re.compile(r"[A-Z0-9_]{1,64}")  # looks like a code, so it carries nobody's data
 _REFUSED_STATUSES = frozenset({401, 402, 403})  # about the caller: the other protocol is not a way around them
 
 
@@ -159,13 +161,18 @@ class GraphQLExchange(Exchange):
         said = _said(request, worst.message, worst.code)
         if worst.code in _FAILURE_CODES:
             return self._server_failed(request, worst.message, worst.code)
+        refusal: UpstreamError
         if response.status in _REFUSED_STATUSES:
-            return Rejected(name, said, status=response.status, upstream_code=worst.code)
-        if worst.code in _CONTRACT_CODES or (worst.code is None and not worst.path):
-            return ContractMismatch(name, said, status=response.status, upstream_code=worst.code)
-        if worst.code is None:
-            return ExecutionFailed(name, said)
-        return Rejected(name, said, status=response.status, upstream_code=worst.code)
+            refusal = Rejected(name, said, status=response.status, upstream_code=worst.code)
+        elif worst.code in _CONTRACT_CODES or (worst.code is None and not worst.path):
+            refusal = ContractMismatch(name, said, status=response.status, upstream_code=worst.code)
+        elif worst.code is None:
+            refusal = ExecutionFailed(name, said)
+        else:
+            refusal = Rejected(name, said, status=response.status, upstream_code=worst.code)
+        code = worst.code if worst.code is not None and _PLAIN_CODE.fullmatch(worst.code) else "an error"
+        refusal.summary = f"{request.where} reported {code}"
+        return refusal
 
     def _server_failed(self, request: Request, message: str, code: str | None) -> ServerFailed:
         """The upstream's word that it failed; its own words go to the caller who met them, and to nobody else."""

@@ -20,6 +20,7 @@ from clients.errors import (
     RateLimited,
     Rejected,
     ServerFailed,
+    ServiceUnavailable,
     UpstreamError,
 )
 from clients.operation import Kind, RestRoute, operation
@@ -381,6 +382,30 @@ async def test_graphql_says_by_code_that_there_is_no_such_row() -> None:
     async with rig() as made:
         scripted(made, GRAPHQL, errors("no such customer", code="NOT_FOUND", data={"customer": None}))
         assert (await attempt(made, GRAPHQL, ask_one())).value is None
+
+
+@pytest.mark.parametrize(
+    ("item", "summary"),
+    [
+        ({"message": "Jane owes 12", "extensions": {"code": "BAD_USER_INPUT"}}, "reported BAD_USER_INPUT"),
+        ({"message": "Jane owes 12", "extensions": {"code": "Jane owes 12"}}, "reported an error"),
+        (
+            {"message": "Jane owes 12", "extensions": {"code": "INTERNAL_SERVER_ERROR"}},
+            "reported INTERNAL_SERVER_ERROR",
+        ),
+        ({"message": "Jane owes 12"}, "reported an error"),
+        ({"message": "Jane owes 12", "path": ["customers"]}, "reported an error"),
+    ],
+)
+async def test_what_everybody_may_read_of_an_error_has_none_of_the_upstreams_own_words(
+    item: dict[str, Any], summary: str
+) -> None:
+    async with rig() as made:
+        scripted(made, GRAPHQL, says({"data": None, "errors": [item]}))
+        error = await failure(made, GRAPHQL)
+        assert "Jane owes 12" in error.message
+        assert error.summary == f"GraphQL customers {summary}"
+        assert "Jane" not in ServiceUnavailable("crm", [error, error]).summary
 
 
 async def test_rows_beside_errors_are_a_partial_answer_with_problems() -> None:
