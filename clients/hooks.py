@@ -50,6 +50,15 @@ class ServedEvent:
 class Hooks(Protocol):
     """Listens to the pipeline. Called in its hot path: return soon, and never raise."""
 
+    @property
+    def wants_successes(self) -> bool:
+        """Whether it is told of what went well, too; asked once, when the pipeline is put together.
+
+        Without, a healthy call makes no event: it is told of attempts that failed, and of calls that failed or were
+        answered otherwise than they should have been.
+        """
+        ...
+
     def on_attempt(self, event: AttemptEvent) -> None:
         """After each attempt."""
         ...
@@ -65,6 +74,8 @@ class Hooks(Protocol):
 
 class NoHooks:
     """Listens to nothing."""
+
+    wants_successes = False
 
     def on_attempt(self, event: AttemptEvent) -> None:
         """Nothing."""

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from clients.call import Answer, Call, Handler, ProtocolName
 from clients.clock import Clock
+from clients.figures import Traffic
 from clients.hooks import Hooks
 from clients.protocols.exchange import Exchange
 from clients.service import Service
@@ -44,6 +45,7 @@ def assemble(
     retry: Retry,
     circuits: Mapping[ProtocolName, Circuit],
     exchanges: Mapping[ProtocolName, Exchange],
+    attempts: Mapping[ProtocolName, Traffic],
     hooks: Hooks,
     clock: Clock,
 ) -> Handler:
@@ -63,7 +65,7 @@ def assemble(
                 protocol: chain(
                     retry,
                     Breaker(name, protocol, circuits[protocol], clock),
-                    Observe(protocol, hooks, clock),
+                    Observe(protocol, attempts[protocol], hooks, clock),
                     AttemptTimer(name, timeout_s, clock),
                     innermost=exchange,
                 )

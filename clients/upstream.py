@@ -1,7 +1,7 @@
 """One upstream service: its pipeline, its circuits, and what is to be known about it."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from types import TracebackType
@@ -10,6 +10,7 @@ from typing import Self
 from clients.call import Answer, Call, ProtocolName, Served, ServedBy
 from clients.clock import Clock, SystemClock
 from clients.errors import UpstreamError
+from clients.figures import CallFigures, CallTraffic, TimeIn, Traffic, TrafficFigures
 from clients.hooks import CircuitEvent, Hooks, NoHooks, ServedEvent
 from clients.pipeline import assemble
 from clients.protocols.graphql import GraphQLExchange
@@ -57,6 +58,23 @@ class UpstreamStatus:
     served: ServedFigures
 
 
+@dataclass(frozen=True, slots=True)
+class UpstreamFigures:
+    """What became of everything that was asked of an upstream.
+
+    Attributes:
+        calls: whole calls, however they were answered: retries, the other protocol and kept answers included.
+        attempts: what was sent, by protocol.
+        since: when counting began, in monotonic seconds.
+        time_in: seconds spent in each health; one that it was never in is missing.
+    """
+
+    calls: CallFigures
+    attempts: Mapping[ProtocolName, TrafficFigures]
+    since: float
+    time_in: Mapping[Health, float]
+
+
 class Upstream:
     """A service that can be called. An async context manager; leaving it ends everything still in flight.
 
@@ -82,6 +100,7 @@ class Upstream:
         self.service = service
         self._clock = clock or SystemClock()
         self._hooks = hooks or NoHooks()
+        self._hooks_want_successes = self._hooks.wants_successes
         random = random or Random()
         self._exchanges = {
             exchange.protocol: exchange(service, wire, self._clock)
@@ -92,7 +111,12 @@ class Upstream:
         keys = CacheKeys(service)
         self._cache = StaleCache(service.policy.cache, keys, store, self._clock, random)
         self._flights = SingleFlight(service.name, keys, self._clock)
+        now = self._clock.now()
         self._figures = ServedFigures()
+        self._calls = CallTraffic(now)
+        self._attempts = {protocol: Traffic(now) for protocol in self._exchanges}
+        self._since = now
+        self._time_in = TimeIn(Health.HEALTHY, now)
         self._handle = assemble(
             service,
             cache=self._cache,
@@ -100,6 +124,7 @@ class Upstream:
             retry=Retry(service.policy.retry, self._clock, random),
             circuits=self._circuits,
             exchanges=self._exchanges,
+            attempts=self._attempts,
             hooks=self._hooks,
             clock=self._clock,
         )
@@ -117,24 +142,39 @@ class Upstream:
         Raises:
             UpstreamError: there is no answer to give.
         """
+        calls, clock = self._calls, self._clock
+        began = clock.now()
+        calls.begun += 1
         try:
             answer = await self._handle(call)
         except UpstreamError as error:
+            now = clock.now()
             self._figures.failed += 1
+            calls.note_failure(call, error, now - began, now)
             self._hooks.on_served(ServedEvent(call, None, error.code))
             raise
+        finally:
+            calls.ended += 1
+        now = clock.now()
         served = self._count(answer)
-        self._hooks.on_served(ServedEvent(call, served))
+        calls.note_answer(call, now - began, now, stale=served.by is ServedBy.STALE)
+        if self._hooks_want_successes or served.reason is not None or served.by is ServedBy.STALE:
+            self._hooks.on_served(ServedEvent(call, served))
         return answer
 
     def status(self) -> UpstreamStatus:
         """The upstream as it is now."""
         now = self._clock.now()
         circuits = {protocol: circuit.status(now) for protocol, circuit in self._circuits.items()}
-        closed = [status.state is State.CLOSED for status in circuits.values()]
-        health = Health.HEALTHY if all(closed) else Health.DEGRADED if any(closed) else Health.UNHEALTHY
+        health = _health(circuits.values())
         since = max(status.since for status in circuits.values())
         return UpstreamStatus(self.name, health, since, circuits, self._cache.figures, self._figures)
+
+    def figures(self) -> UpstreamFigures:
+        """What became of its calls and attempts; adding it up takes most of a millisecond, so not for every request."""
+        now = self._clock.now()
+        attempts = {protocol: traffic.read(now) for protocol, traffic in self._attempts.items()}
+        return UpstreamFigures(self._calls.read_calls(now), attempts, self._since, self._time_in.read(now))
 
     async def __aenter__(self) -> Self:
         return self
@@ -149,6 +189,8 @@ class Upstream:
             self._hooks.on_circuit(
                 CircuitEvent(self.name, protocol, transition.previous, transition.state, transition.reason)
             )
+            now = self._clock.now()
+            self._time_in.enter(_health([circuit.status(now) for circuit in self._circuits.values()]), now)
 
         return Circuit(self.service.policy.breaker, now=self._clock.now(), random=random, on_transition=tell)
 
@@ -156,12 +198,18 @@ class Upstream:
         """Count an answer by its worst row: one stale row makes it a stale answer."""
         figures = self._figures
         worst = answer.served
-        stale = [s for s in answer.served_rows.values() if s.by is ServedBy.STALE]
-        if stale:
-            worst = max(stale, key=lambda s: s.age_s or 0.0)
+        if answer.served_rows:
+            stale = [s for s in answer.served_rows.values() if s.by is ServedBy.STALE]
+            if stale:
+                worst = max(stale, key=lambda s: s.age_s or 0.0)
         if worst.by is ServedBy.STALE:
             figures.oldest_stale_s = max(figures.oldest_stale_s or 0.0, worst.age_s or 0.0)
         elif worst.by is not ServedBy.FRESH:
             figures.oldest_stale_s = None
         figures.counts[worst.by] += 1
         return worst
+
+
+def _health(circuits: Iterable[CircuitStatus]) -> Health:
+    closed = [status.state is State.CLOSED for status in circuits]
+    return Health.HEALTHY if all(closed) else Health.DEGRADED if any(closed) else Health.UNHEALTHY

@@ -9,6 +9,8 @@ from clients.hooks import AttemptEvent, CircuitEvent, ServedEvent
 class UpstreamLog:
     """Implements clients.hooks.Hooks: failed attempts, circuits that change, answers served stale."""
 
+    wants_successes = False
+
     def __init__(self) -> None:
         self._log = structlog.get_logger("upstream")
 

@@ -112,6 +112,8 @@ def partial(rows: Any, *items: dict[str, Any], field: str = "customers") -> Beha
 class Recorder:
     """Hooks that remember."""
 
+    wants_successes = True
+
     def __init__(self) -> None:
         self.attempts: list[AttemptEvent] = []
         self.circuits: list[CircuitEvent] = []
