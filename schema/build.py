@@ -9,12 +9,14 @@ import strawberry
 import strawberry.federation
 from graphql import GraphQLSchema
 from strawberry.federation.schema_directives import Key
+from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 from strawberry.types.base import StrawberryObjectDefinition
 
 from clients.operation import Operation, OperationError
 from loaders.fields import OPERATION
 from schema import health, upstreams
+from schema.scalars import SCALARS
 
 _ALWAYS: tuple[ModuleType, ...] = (upstreams, health)
 
@@ -43,9 +45,12 @@ def build_schema(imports: Sequence[str] = (), *, federated: bool = False) -> str
             for name in ("Query", "Mutation", "Subscription")
             if (found := [getattr(module, name) for module in modules if hasattr(module, name)])
         }
+        config = StrawberryConfig(scalar_map=SCALARS)
         if federated:
-            return strawberry.federation.Schema(**_roots(roots), types=_entities(modules), federation_version="2.7")
-        return strawberry.Schema(**_roots(roots))
+            return strawberry.federation.Schema(
+                **_roots(roots), types=_entities(modules), federation_version="2.7", config=config
+            )
+        return strawberry.Schema(**_roots(roots), config=config)
     except Exception as error:
         raise SchemaError(f"the schema of {', '.join(m.__name__ for m in modules)} is not valid: {error}") from error
 

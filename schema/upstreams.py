@@ -1,7 +1,5 @@
 """The state of the upstreams, as fields: what is open, since when, why, and how answers were served."""
 
-import enum
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -11,22 +9,9 @@ from clients import upstream as clients_upstream
 from clients.call import ProtocolName, ServedBy
 from clients.state.circuit import CircuitStatus, Failure, State
 from schema.context import GatewayContext
+from schema.enums import describe as _describe
+from schema.upstream_figures import FiguresReading, UpstreamFigures, Wall
 
-
-def _describe(kind: type[enum.Enum], name: str, description: str, **values: str) -> None:
-    """Give an enum of the clients, who know no schema, its name and descriptions there."""
-    strawberry.enum(kind, name=name, description=description)
-    for value in kind.__strawberry_definition__.values:  # type: ignore[attr-defined]  # strawberry.enum put it there
-        value.description = values[value.name]
-
-
-_describe(
-    ProtocolName,
-    "UpstreamProtocol",
-    "How an upstream is spoken to.",
-    GRAPHQL="Its GraphQL endpoint, asked first.",
-    REST="Its REST routes, asked when GraphQL does not answer.",
-)
 _describe(
     State,
     "CircuitState",
@@ -43,8 +28,6 @@ _describe(
     DEGRADED="A circuit is not closed, and there is another way.",
     UNHEALTHY="No circuit is closed; answers are stale ones, or errors.",
 )
-
-Wall = Callable[[float], datetime]
 
 
 @strawberry.type(description="A failure that a circuit counted.")
@@ -110,7 +93,7 @@ class ServedCounts:
 
 
 @strawberry.type(description="A service that this gateway calls.")
-class Upstream:
+class Upstream(UpstreamFigures):
     """A service that this gateway calls."""
 
     name: str = strawberry.field(description="Its name in the gateway's configuration.")
@@ -137,6 +120,7 @@ def _upstream(upstream: clients_upstream.Upstream, wall: Wall) -> Upstream:
     status = upstream.status()
     served, cache = status.served, status.cache
     return Upstream(
+        reading=FiguresReading(upstream, wall),
         name=status.name,
         status=status.health,
         since=wall(status.since),
