@@ -178,8 +178,8 @@ class Traffic:
         self._folded = 0
         self._duration_s = 0.0  # of what is folded
         self._failed = 0
-        self._errors: dict[str, ErrorCount] = {}  # a code each: there are as many as kinds of errors
-        self._last_error: LastError | None = None
+        self._errors: dict[str, list[float]] = {}  # code: times, last at; there are as many as kinds of errors
+        self._last_error: tuple[str, str, str, float, str, str] | None = None
         self._start = now
         self._slices: deque[_Slice] = deque([_Slice(0)])
         self._slice = self._slices[0]
@@ -200,11 +200,13 @@ class Traffic:
         self._failed += 1
         self._slice.failed += 1
         code = error.code
-        known = self._errors.pop(code, None)
-        self._errors[code] = ErrorCount(code, 1 if known is None else known.count + 1, now)
-        self._last_error = LastError(
-            code, f"{error.service}: {error.summary}", now, call.operation.name, call.caller.request_id
-        )
+        tally = self._errors.get(code)
+        if tally is None:
+            tally = self._errors[code] = [0, now]
+        tally[0] += 1
+        tally[1] = now
+        # An open circuit refuses in microseconds, so no record is made yet; nor is the error kept, with its frames.
+        self._last_error = code, error.service, error.summary, now, call.operation.name, call.caller.request_id
 
     def read(self, now: float) -> TrafficFigures:
         """The figures as they are now."""
@@ -212,6 +214,7 @@ class Traffic:
         self._fold()
         latency = self._latency()
         failed = sum(part.failed for part in self._slices)
+        errors = [ErrorCount(code, int(count), last_at) for code, (count, last_at) in self._errors.items()]
         return TrafficFigures(
             begun=self.begun,
             in_flight=self.begun - self.ended,
@@ -223,9 +226,15 @@ class Traffic:
             per_s=latency.count / window_s if window_s else 0.0,
             error_ratio=failed / latency.count if latency.count else None,
             latency=latency,
-            errors=tuple(reversed(self._errors.values())),
-            last_error=self._last_error,
+            errors=tuple(sorted(reversed(errors), key=lambda error: -error.last_at)),
+            last_error=self._read_last_error(),
         )
+
+    def _read_last_error(self) -> LastError | None:
+        if self._last_error is None:
+            return None
+        code, service, summary, at, operation, request_id = self._last_error
+        return LastError(code, f"{service}: {summary}", at, operation, request_id)
 
     def _fold(self) -> None:
         self._folded += len(self._slice.pending)
