@@ -4,6 +4,7 @@ UpstreamError
 ├── AttemptFailed            one attempt on the wire went wrong
 │   ├── ConnectFailed        refused, no such host, bad certificate: nothing was sent
 │   ├── ConnectionLost       broke while sending or receiving
+│   ├── CredentialUnavailable  whoever gives the service's credential does not answer; nothing was sent
 │   ├── AttemptTimeout       took longer than the service's `timeout_s`
 │   ├── ServerFailed         5xx and 408, or a GraphQL answer that reports the server's own failure
 │   ├── RateLimited          429
@@ -11,6 +12,7 @@ UpstreamError
 ├── Rejected                 the upstream understood and said no: 4xx, GraphQL user errors
 │   ├── ContractMismatch     it does not know the document or the route; the other protocol may
 │   └── InvalidVariables     the variables do not fill the route; nothing was sent
+├── CredentialRefused        whoever gives the service's credential said no; nothing was sent
 ├── ExecutionFailed          a resolver of the upstream failed, and it does not say whose fault that is
 ├── CircuitOpen              refused here, the circuit is open; nothing was sent
 ├── DeadlineExceeded         the request's deadline came first
@@ -84,6 +86,18 @@ class ConnectionLost(AttemptFailed):
     transient = True
 
 
+class CredentialUnavailable(AttemptFailed):
+    """There is no credential for the service just now, such as a token; nothing was sent.
+
+    It says nothing about the service, so its circuit does not count it; asking for tokens has a backoff of its own.
+    """
+
+    code = "UPSTREAM_CREDENTIAL_UNAVAILABLE"
+    transient = True
+    counts_as_failure = False
+    reached_upstream = False
+
+
 class AttemptTimeout(AttemptFailed):
     """No whole answer within the service's `timeout_s`."""
 
@@ -140,6 +154,14 @@ class InvalidVariables(Rejected):
 
     code = "UPSTREAM_INVALID_VARIABLES"
     category = "validation"
+    falls_back = True
+    reached_upstream = False
+
+
+class CredentialRefused(UpstreamError):
+    """The token endpoint refuses the service's credential; nothing was sent, and nothing stale is served."""
+
+    code = "UPSTREAM_CREDENTIAL_REFUSED"
     falls_back = True
     reached_upstream = False
 

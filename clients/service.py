@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from clients.call import Caller
 from clients.operation import RestRoute
 from clients.policy import ServicePolicy
+from clients.transports.options import NO_TLS_FILES, TlsFiles
 
 DEFAULT_FORWARD = ("x-request-id", "x-correlation-id")
 _OF_ATTEMPTS = frozenset(DEFAULT_FORWARD)
@@ -22,6 +23,7 @@ class Service:
             `authorization`, `x-tenant-id` and `x-user-id` stand for the caller's checked identity.
         headers: sent with every attempt; may hold credentials, so they are never shown.
         routes: by operation name, REST routes that replace the declared ones.
+        tls: what its wire trusts and shows.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Service:
     forward: tuple[str, ...] = DEFAULT_FORWARD
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     routes: Mapping[str, RestRoute] = field(default_factory=dict)
+    tls: TlsFiles = NO_TLS_FILES
 
     def forwarded(self, caller: Caller) -> dict[str, str]:
         """The caller's headers that this service is sent."""

@@ -14,6 +14,8 @@ from clients.errors import (
     ConnectFailed,
     ConnectionLost,
     ContractMismatch,
+    CredentialRefused,
+    CredentialUnavailable,
     MalformedResponse,
     RateLimited,
     Rejected,
@@ -23,7 +25,7 @@ from clients.errors import (
 from clients.operation import Kind
 from clients.protocols.alignment import MissingKeyError, align
 from clients.service import Service
-from clients.transports.base import Wire, WireBroken, WireConnectError, WireResponse, WireTooLarge
+from clients.transports.base import Wire, WireBroken, WireConnectError, WireResponse, WireTooLarge, WireUnauthorized
 
 _TRANSIENT_STATUSES = frozenset({408, 500, 502, 503, 504})
 _ABSENT_STATUSES = frozenset({404, 410})
@@ -87,6 +89,10 @@ class Exchange(ABC):
             raise MalformedResponse(
                 service.name, f"{request.where}: the answer is larger than max_body_bytes ({limit})"
             ) from error
+        except WireUnauthorized as error:
+            kind = CredentialRefused if error.refused else CredentialUnavailable
+            said = f"{request.where}: not sent, there is no credential ({error})"
+            raise kind(service.name, said, retry_after_s=error.retry_after_s) from error
 
     @abstractmethod
     def request(self, call: Call) -> Request:

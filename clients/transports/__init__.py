@@ -1,6 +1,14 @@
 """The wire: one seam, one adapter a library."""
 
-from clients.transports.base import Wire, WireBroken, WireConnectError, WireError, WireResponse, WireTooLarge
+from clients.transports.base import (
+    Wire,
+    WireBroken,
+    WireConnectError,
+    WireError,
+    WireResponse,
+    WireTooLarge,
+    WireUnauthorized,
+)
 from clients.transports.httpx_wire import HttpxWire
 from clients.transports.options import WireOptions
 from clients.transports.pyreqwest_wire import PyreqwestWire
@@ -15,4 +23,5 @@ __all__ = [
     "WireOptions",
     "WireResponse",
     "WireTooLarge",
+    "WireUnauthorized",
 ]

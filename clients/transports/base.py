@@ -30,6 +30,20 @@ class WireTooLarge(WireError):
     """The body, decompressed, passed the limit; reading stopped there."""
 
 
+class WireUnauthorized(WireError):
+    """Nothing was sent: there is no credential to send it with.
+
+    Attributes:
+        refused: whoever gives credentials said no, and will say the same again.
+        retry_after_s: seconds until another attempt can find one; None when that is not known.
+    """
+
+    def __init__(self, message: str, *, refused: bool = False, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.refused = refused
+        self.retry_after_s = retry_after_s
+
+
 class Wire(Protocol):
     """Sends one request. Cancelling `send` frees its connection; timeouts are the caller's (`asyncio.timeout`)."""
 

@@ -7,6 +7,15 @@ USER_AGENT = "breakwater"
 
 
 @dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files: `ca_files` are trusted besides the system's authorities; the others are as in `WireOptions`."""
+
+    ca_files: tuple[Path, ...] = ()
+    client_cert_file: Path | None = None
+    client_key_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WireOptions:
     """TLS and pool. Certificates are always verified; there is no switch to turn that off.
 
@@ -39,3 +48,4 @@ class WireOptions:
 
 
 DEFAULTS = WireOptions()
+NO_TLS_FILES = TlsFiles()

@@ -23,6 +23,7 @@ class RecordedCall:
 
     Attributes:
         number: counts from 1, per protocol.
+        raw_path: path and query as they were sent.
         query: every value of every query parameter.
         headers: by lower-case name; of repeated ones the last.
         hung_up: the connection was lost before the answer was out: the client went away, or `refuse` cut it.
@@ -35,6 +36,7 @@ class RecordedCall:
         self.method = request.method
         self.path = request.url.path
         self.query_string = request.url.query
+        self.raw_path = request.scope["raw_path"].decode() + (f"?{self.query_string}" if self.query_string else "")
         self.query = parse_qs(request.url.query, keep_blank_values=True)
         self.headers = {name.lower(): value for name, value in request.headers.items()}
         self.body = body

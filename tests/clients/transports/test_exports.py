@@ -12,4 +12,5 @@ def test_the_package_exports_exactly_this() -> None:
         "WireOptions",
         "WireResponse",
         "WireTooLarge",
+        "WireUnauthorized",
     ]

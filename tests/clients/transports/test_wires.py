@@ -23,7 +23,8 @@ from clients.transports import (
     WireResponse,
     WireTooLarge,
 )
-from tests.clients.transports.conftest import Certificates, MakeWire
+from tests.clients.transports.conftest import MakeWire
+from tests.testkit.certificates import Certificates
 from tests.testkit.raw_server import Connection, Handler, raw_server
 
 LIMIT = 1_000_000
