@@ -13,6 +13,8 @@ import msgspec
 from clients.operation import OperationError, RestRoute
 from clients.policy import PROFILES, PositiveInt, PositiveSeconds, ServicePolicy
 from clients.service import DEFAULT_FORWARD, Service
+from gateway.auth import AuthConfig, HeaderName, auth_findings, located_auth, may_be_secret
+from gateway.tls import TlsConfig, located_tls, tls_files, tls_findings
 from gateway.validation import check
 from gateway.yaml_source import Finding, Path, read
 
@@ -20,7 +22,6 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 # A limit that is meant to be off is written null; a number this large is a slip.
 Limit = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 LimitOrZero = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
-HeaderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 # RFC 9110 §7.6.1, and what belongs to one connection or one message only
@@ -151,6 +152,10 @@ class ServiceConfig(ServicePolicy, frozen=True, forbid_unknown_fields=True, kw_o
     """Request headers it is sent; nothing else of the client's leaves. Default: x-request-id, x-correlation-id."""
     headers: dict[HeaderName, str] = msgspec.field(default_factory=dict)
     """Headers sent with every call, such as an API key (write ${NAME}, not the key)."""
+    auth: AuthConfig | None = None
+    """How the gateway authorizes itself to it. By default it does not."""
+    tls: TlsConfig | None = None
+    """Certificates: what is trusted besides the system's authorities, and what is shown. Default: nothing."""
     subgraph: SubgraphConfig | None = None
     """Given (`{}` is enough), the service is composed into the supergraph."""
     routes: dict[str, str] = msgspec.field(default_factory=dict)
@@ -226,11 +231,16 @@ def load(path: FilePath, environment: Mapping[str, str] = os.environ) -> Config:
         raise ConfigError(str(path), [Finding((), f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), [Finding((), "is not UTF-8 text")]) from error
-    return _located(parse(text, environment, source=str(path)), path.resolve().parent)
+    folder = path.resolve().parent
+    return _located(parse(text, environment, source=str(path), folder=folder), folder)
 
 
-def parse(text: str, environment: Mapping[str, str], *, source: str = "gateway.yaml") -> Config:
-    """Expand and validate the text of a gateway.yaml.
+def parse(
+    text: str, environment: Mapping[str, str], *, source: str = "gateway.yaml", folder: FilePath | None = None
+) -> Config:
+    """Expand and validate the text of a gateway.yaml; the secrets and certificates that it names are looked at.
+
+    `folder` is what file names are relative to; default: the working directory.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -245,11 +255,11 @@ def parse(text: str, environment: Mapping[str, str], *, source: str = "gateway.y
     data = _with_profiles(data, findings)
 
     def secret(path: Path) -> bool:
-        return path in document.expanded or "headers" in path or path[:1] == ("redis",)
+        return path in document.expanded or "headers" in path or path[:1] == ("redis",) or may_be_secret(path)
 
     findings += [finding for finding in check(data, Config, secret=secret) if finding.path not in unset]
     if not findings:
-        findings += _meaning(msgspec.convert(data, Config))
+        findings += _meaning(msgspec.convert(data, Config), folder or FilePath())
     if findings:
         placed = [Finding(f.path, f.message, f.line or document.line(f.path)) for f in findings]
         raise ConfigError(source, sorted(placed, key=lambda f: f.line or 0))
@@ -277,6 +287,10 @@ def _located(config: Config, folder: FilePath) -> Config:
         else msgspec.structs.replace(service, subgraph=SubgraphConfig(str(folder / service.subgraph.sdl)))
         for name, service in config.services.items()
     }
+    for name, service in services.items():
+        if service.auth is not None or service.tls is not None:
+            auth = None if service.auth is None else located_auth(service.auth, folder)
+            services[name] = msgspec.structs.replace(service, auth=auth, tls=located_tls(service.tls, folder))
     return msgspec.structs.replace(config, federation=federation, services=services)
 
 
@@ -330,7 +344,7 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _meaning(config: Config) -> list[Finding]:
+def _meaning(config: Config, folder: FilePath) -> list[Finding]:
     """What types cannot say."""
     findings = []
     for index, text in enumerate(config.identity.trusted_proxies):
@@ -342,6 +356,7 @@ def _meaning(config: Config) -> list[Finding]:
         findings.append(Finding(("redis", "url"), "expected a URL such as redis://host:6379/0"))
     for name, service in config.services.items():
         findings += _service_meaning(("services", name), service, config.federation)
+        findings += _connection_meaning(("services", name), service, folder)
     return findings + _federation_meaning(config)
 
 
@@ -395,6 +410,24 @@ def _service_meaning(path: Path, service: ServiceConfig, federation: FederationC
     return findings
 
 
+def _connection_meaning(path: Path, service: ServiceConfig, folder: FilePath) -> list[Finding]:
+    findings = []
+    if service.auth is not None:
+        findings += auth_findings(
+            path,
+            service.auth,
+            folder,
+            timeout_s=service.timeout_s,
+            forward=service.forward,
+            headers=service.headers,
+            never=_HOP_BY_HOP,
+        )
+    if service.tls is not None:
+        addresses = (service.graphql, service.rest, getattr(service.auth, "token_url", None))
+        findings += tls_findings(path, service.tls, folder, [address for address in addresses if address])
+    return findings
+
+
 def _wrong_url(text: str, *, query: bool) -> str | None:
     try:
         url = urlsplit(text)
@@ -428,4 +461,5 @@ def _service(name: str, entry: ServiceConfig) -> Service:
         forward=tuple(header.lower() for header in entry.forward),
         headers={header.lower(): value for header, value in entry.headers.items()},
         routes={operation: RestRoute.parse(route) for operation, route in entry.routes.items()},
+        tls=tls_files(entry.tls),
     )

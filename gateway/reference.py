@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from clients.errors import ServerFailed, ServiceUnavailable, UpstreamError, upstream_error_types
+from gateway.auth import SecretFile
 from gateway.config import Config
 from gateway.errors import EXECUTION_CODES
 from gateway.http.errors import request_error_types
@@ -31,9 +32,12 @@ def json_schema() -> dict[str, Any]:
     schema = msgspec.json.schema(Config)
     structs = {kind.__name__: kind for kind, _ in _structs(Config)}
     for name, definition in schema["$defs"].items():
-        for key, text in _field_docs(structs[name]).items():
-            if key in definition.get("properties", {}):
-                definition["properties"][key]["description"] = text
+        kind, keys = structs[name], definition.get("properties", {})
+        docs = _field_docs(kind)
+        for field in msgspec.structs.fields(kind):
+            keys[field.encode_name]["description"] = docs.get(field.name, "")
+        if kind.__struct_config__.tag_field is not None:
+            keys[kind.__struct_config__.tag_field]["description"] = (inspect.getdoc(kind) or "").splitlines()[0]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "gateway.yaml", **schema}
 
 
@@ -48,9 +52,13 @@ def markdown() -> str:
         "`gateway check` validates a file, and `gateway config-schema` prints a JSON Schema for editors.",
     ]
     for kind, path in _structs(Config):
+        if kind is SecretFile:
+            continue  # it stands wherever a secret does, and is explained there
         docs = _field_docs(kind)
         summary = (inspect.getdoc(kind) or "").splitlines()[0]
-        lines += ["", f"## {path or 'The file'}", "", summary, "", "| key | type | meaning |", "|---|---|---|"]
+        tag = kind.__struct_config__.tag
+        heading = f"{path or 'The file'} (type: {tag})" if tag else path or "The file"
+        lines += ["", f"## {heading}", "", summary, "", "| key | type | meaning |", "|---|---|---|"]
         for field in msgspec.structs.fields(kind):
             lines.append(f"| `{field.encode_name}` | {_type_name(field.type)} | {docs.get(field.name, '')} |")
     return "\n".join(lines) + "\n"
@@ -62,8 +70,10 @@ def _structs(kind: Any, path: str = "") -> Iterator[tuple[Any, str]]:
     for field in msgspec.structs.fields(kind):
         here = f"{path}.{field.encode_name}".removeprefix(".")
         arguments = typing.get_args(field.type)
-        if typing.get_origin(field.type) is dict and _is_struct(arguments[1]):
-            yield from _structs(arguments[1], f"{here}.<name>")
+        if typing.get_origin(field.type) is dict:
+            for below in (arguments[1], *typing.get_args(arguments[1])):
+                if _is_struct(below):
+                    yield from _structs(below, f"{here}.<name>")
         else:
             for below in (field.type, *arguments):
                 if _is_struct(below):
@@ -101,7 +111,9 @@ def _type_name(kind: Any) -> str:
     if origin is typing.Annotated:
         return _type_name(arguments[0])
     if origin not in _NAMES and arguments:
-        return " or ".join(_type_name(a) for a in arguments if a is not type(None))
+        return " or ".join(dict.fromkeys(_type_name(a) for a in arguments if a is not type(None)))
+    if kind is SecretFile:
+        return "`{ file: … }`"
     return "mapping" if _is_struct(kind) else _NAMES[origin or kind]
 
 

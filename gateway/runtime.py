@@ -1,7 +1,7 @@
 """What one process serves: schema, documents, upstreams and stores, opened together and closed together."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -10,9 +10,11 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import strawberry
+import structlog
 from graphql import GraphQLSchema
 
-from clients.clock import Clock
+from clients.auth import AuthorizedWire, BadSecret
+from clients.clock import Clock, SystemClock
 from clients.hooks import Hooks
 from clients.service import Service
 from clients.state.circuit import State
@@ -23,6 +25,7 @@ from clients.transports.base import Wire
 from clients.transports.options import WireOptions
 from clients.transports.pyreqwest_wire import PyreqwestWire
 from clients.upstream import Upstream
+from gateway.auth import open_authorizer
 from gateway.checks import check_operations, subgraph_routes
 from gateway.config import Config, ConfigError
 from gateway.errors import OnMasked
@@ -52,7 +55,13 @@ _GIVE_UP_MARGIN_S = 0.25
 def pyreqwest_wire(service: Service) -> Wire:
     """The default wire of a service."""
     policy = service.policy
-    options = WireOptions(max_connections=policy.max_connections, give_up_s=policy.timeout_s + _GIVE_UP_MARGIN_S)
+    options = WireOptions(
+        ca_files=service.tls.ca_files,
+        client_cert_file=service.tls.client_cert_file,
+        client_key_file=service.tls.client_key_file,
+        max_connections=policy.max_connections,
+        give_up_s=policy.timeout_s + _GIVE_UP_MARGIN_S,
+    )
     return PyreqwestWire(options)
 
 
@@ -132,8 +141,11 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
     async with AsyncExitStack() as stack:
         store, stores = await _open_stores(config, parts, stack)
 
+        opened: dict[str, Wire] = {}
+
         def open_upstream(service: Service, owner: AsyncExitStack) -> Upstream:
-            wire = parts.wires(service)
+            wire = service_wire(config, service, wires=parts.wires, clock=clock, random=parts.random)
+            opened[service.name] = wire
             owner.push_async_callback(wire.aclose)
             upstream = Upstream(service, wire, store, hooks=parts.hooks, clock=clock, random=parts.random)
             owner.push_async_exit(upstream)
@@ -145,7 +157,9 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
         if (federation := config.served_federation) is not None:
             local = federation.local
             supergraph = ServedSupergraph(
-                find_source(config, schema),
+                find_source(
+                    config, schema, lambda name: nullcontext(opened[name] if _is_special(config, name) else None)
+                ),
                 services,
                 known=upstreams,
                 open_upstream=open_upstream,
@@ -170,6 +184,54 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
             clock=clock,
             started_at=clock.wall(),
         )
+
+
+def service_wire(config: Config, service: Service, *, wires: Wires, clock: Clock, random: Random) -> Wire:
+    """The wire of a service, with what its `auth:` puts on requests.
+
+    Raises:
+        ConfigError: its secrets or certificates cannot be used any more.
+    """
+    entry = config.services.get(service.name)
+    path = ("services", service.name)
+    try:
+        wire = wires(service)
+    except (OSError, ValueError) as error:
+        raise ConfigError("gateway.yaml", [Finding((*path, "tls"), str(error))]) from error
+    if entry is None or entry.auth is None:
+        return wire
+    log = structlog.get_logger("upstream")
+    try:
+        authorizer = open_authorizer(
+            entry.auth,
+            timeout_s=service.policy.timeout_s,
+            token_wire=partial(wires, service),
+            clock=clock,
+            random=random,
+            tell=lambda trouble: log.warning("credential trouble", service=service.name, trouble=trouble),
+        )
+    except BadSecret as error:
+        raise ConfigError("gateway.yaml", [Finding((*path, "auth"), str(error))]) from error
+    return AuthorizedWire(wire, authorizer)
+
+
+@asynccontextmanager
+async def lent_wire(config: Config, name: str) -> AsyncIterator[Wire | None]:
+    """A wire with a service's certificates and credentials, for as long as it is needed; None where it has neither."""
+    if not _is_special(config, name):
+        yield None
+        return
+    service = next(service for service in config.clients_services() if service.name == name)
+    wire = service_wire(config, service, wires=pyreqwest_wire, clock=SystemClock(), random=Random())
+    try:
+        yield wire
+    finally:
+        await wire.aclose()
+
+
+def _is_special(config: Config, name: str) -> bool:
+    entry = config.services[name]
+    return entry.auth is not None or entry.tls is not None
 
 
 def _documents(config: Config, schema: GraphQLSchema) -> DocumentCache:

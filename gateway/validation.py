@@ -26,6 +26,8 @@ def check(value: Any, kind: Any, path: Path = (), *, secret: Callable[[Path], bo
         structs = [a for a in arguments if _is_struct(_unwrapped(a))]
         if len(structs) == 1 and isinstance(value, dict):
             kind = structs[0]
+        elif structs and isinstance(value, dict):
+            return _check_tagged(value, {s.__struct_config__.tag: s for s in structs}, path, secret)
     if _is_struct(kind) and isinstance(value, dict):
         return _check_struct(value, kind, path, secret)
     if origin is dict and isinstance(value, dict):
@@ -65,6 +67,21 @@ def _choices(kind: Any) -> list[str]:
     if typing.get_origin(kind) in {typing.Union, types.UnionType}:
         return [word for one in typing.get_args(kind) for word in _choices(one)]
     return []
+
+
+def _check_tagged(
+    value: dict[Any, Any], kinds: dict[Any, Any], path: Path, secret: Callable[[Path], bool]
+) -> list[Finding]:
+    """Against that of several Structs which its tag names."""
+    field = next(iter(kinds.values())).__struct_config__.tag_field
+    tags = ", ".join(str(tag) for tag in kinds)
+    if field not in value:
+        return [Finding(path, f"{field} is missing; add it: one of {tags}")]
+    tag = value[field]
+    if not isinstance(tag, str) or tag not in kinds:
+        found = "not shown, it may be a secret" if secret((*path, field)) else _shown(tag)
+        return [Finding((*path, field), f"expected one of {tags} (found: {found})")]
+    return _check_struct({name: item for name, item in value.items() if name != field}, kinds[tag], path, secret)
 
 
 def _check_struct(value: dict[Any, Any], kind: Any, path: Path, secret: Callable[[Path], bool]) -> list[Finding]:

@@ -10,10 +10,16 @@ from graphql import GraphQLError
 
 from clients.operation import Operation
 from clients.service import Service
+from clients.transports.as_httpx import WireTransport
+from clients.transports.base import Wire
+
+_MAX_SCHEMA_BYTES = 20_000_000
 
 
-async def check_documents(service: Service, operations: Sequence[Operation], *, timeout_s: float = 10.0) -> list[str]:
-    """Validate the documents against the schema that the upstream gives by introspection.
+async def check_documents(
+    service: Service, operations: Sequence[Operation], *, wire: Wire | None = None, timeout_s: float = 10.0
+) -> list[str]:
+    """Validate the documents against the schema that the upstream gives by introspection, over `wire` where given.
 
     Returns:
         One sentence for each document that does not fit, or one that says why the schema could not be had.
@@ -22,7 +28,12 @@ async def check_documents(service: Service, operations: Sequence[Operation], *, 
     if service.graphql is None or not documents:
         return []
     transport = HTTPXAsyncTransport(
-        url=service.graphql, headers=dict(service.headers), timeout=timeout_s, trust_env=False, follow_redirects=False
+        url=service.graphql,
+        headers=dict(service.headers),
+        timeout=timeout_s,
+        trust_env=False,
+        follow_redirects=False,
+        transport=None if wire is None else WireTransport(wire, max_body_bytes=_MAX_SCHEMA_BYTES),
     )
     client = gql.Client(transport=transport, fetch_schema_from_transport=True)
     try:

@@ -9,7 +9,7 @@ from clients.protocols.contract import check_documents
 from gateway.cli.supergraph import find_supergraph, in_files
 from gateway.config import Config, load
 from gateway.federation.supergraph import parse_supergraph
-from gateway.runtime import load_schema
+from gateway.runtime import lent_wire, load_schema
 from schema.build import operations
 
 
@@ -50,7 +50,8 @@ async def _check_upstreams(config: Config, declared: list[Any]) -> int:
     wrong = 0
     for service in config.clients_services():
         documents = [o for o in declared if o.service == service.name and o.graphql is not None]
-        found = await check_documents(service, documents)
+        async with lent_wire(config, service.name) as wire:
+            found = await check_documents(service, documents, wire=wire)
         for message in found:
             print(f"{service.name}: {message}")
         wrong += len(found)

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from gateway.federation.executor import SubgraphRequest, SubgraphResponse
 from gateway.federation.rest_routes import require_routes
 from gateway.federation.source import Fetched, SourceError, find_source
 from gateway.federation.supergraph import derive_api_schema, parse_supergraph
-from gateway.runtime import load_schema
+from gateway.runtime import lent_wire, load_schema
 from gateway.yaml_source import Finding
 
 
@@ -45,7 +46,7 @@ def find_supergraph(config: Config) -> Fetched:
     if config.served_federation is None:
         raise ConfigError("gateway.yaml", [Finding(("federation",), "asks for no supergraph; add subgraphs to it")])
     schema = load_schema(config)
-    found = asyncio.run(find_source(config, schema).fetch())
+    found = asyncio.run(find_source(config, schema, partial(lent_wire, config)).fetch())
     if found is None:
         raise SourceError("the source has no supergraph")
     model = parse_supergraph(found.sdl)

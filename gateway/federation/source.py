@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,8 @@ from typing import Any, Protocol
 import httpx
 import strawberry
 
+from clients.transports.as_httpx import WireTransport
+from clients.transports.base import Wire
 from gateway.config import Config, ServiceConfig, is_url
 from gateway.federation.composition import Subgraph, compose, extract_subgraphs
 from gateway.federation.errors import SupergraphError
@@ -102,15 +105,21 @@ class UrlSource:
         return fetched(sdl, self._url)
 
 
+Lend = Callable[[str], AbstractAsyncContextManager[Wire | None]]
+"""Lends the wire that carries a service's certificates and credentials; None for a service that has neither."""
+
+
 class SubgraphsSource:
     """The subgraphs of gateway.yaml, their SDLs from files or asked of the services (`_service { sdl }`).
 
     Args:
         config: names them.
         local: the schema of this process, where it is one of them.
+        lend: lends their wires.
     """
 
-    def __init__(self, config: Config, local: Subgraph | None = None) -> None:
+    def __init__(self, config: Config, local: Subgraph | None, lend: Lend) -> None:
+        self._lend = lend
         self._services = {name: s for name, s in config.services.items() if s.subgraph is not None}
         self._local = local
         self._seen: list[Subgraph] | None = None
@@ -144,7 +153,11 @@ class SubgraphsSource:
         url = service.graphql or ""
         file = service.subgraph.sdl if service.subgraph is not None else None
         try:
-            sdl = await asked(url, dict(service.headers)) if file is None else _text(Path(file))
+            if file is not None:
+                sdl = _text(Path(file))
+            else:
+                async with self._lend(name) as wire:
+                    sdl = await asked(url, dict(service.headers), wire)
         except SourceError as error:
             raise SourceError(f"{name}: {error}") from error
         return Subgraph(name, url, sdl)
@@ -178,13 +191,13 @@ def composed(subgraphs: Sequence[Subgraph], origin: str) -> Fetched:
     return fetched(result.supergraph_sdl, origin)
 
 
-async def asked(url: str, headers: dict[str, str]) -> str:
-    """A subgraph's SDL, from the subgraph itself.
+async def asked(url: str, headers: dict[str, str], wire: Wire | None = None) -> str:
+    """A subgraph's SDL, from the subgraph itself, over `wire` where given.
 
     Raises:
         SourceError: it does not give one.
     """
-    response = await _request("POST", url, _FETCH_TIMEOUT_S, json={"query": _SERVICE_QUERY}, headers=headers)
+    response = await _request("POST", url, _FETCH_TIMEOUT_S, json={"query": _SERVICE_QUERY}, headers=headers, wire=wire)
     try:
         sdl = json.loads(response.body)["data"]["_service"]["sdl"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -211,13 +224,16 @@ class _Response:
     body: bytes
 
 
-async def _request(method: str, url: str, timeout_s: float, **options: Any) -> _Response:
+async def _request(method: str, url: str, timeout_s: float, *, wire: Wire | None = None, **options: Any) -> _Response:
     """The whole response, read no further than a supergraph can be long and no longer than `timeout_s`."""
     body = bytearray()
+    transport = None if wire is None else WireTransport(wire, max_body_bytes=_MAX_BYTES)
     try:
         async with (
             asyncio.timeout(timeout_s),
-            httpx.AsyncClient(timeout=timeout_s, trust_env=False, follow_redirects=False) as client,
+            httpx.AsyncClient(
+                timeout=timeout_s, trust_env=False, follow_redirects=False, transport=transport
+            ) as client,
             client.stream(method, url, **options) as response,
         ):
             async for chunk in response.aiter_bytes():
@@ -231,14 +247,14 @@ async def _request(method: str, url: str, timeout_s: float, **options: Any) -> _
     return _Response(response.status_code, response.headers.get("etag"), bytes(body))
 
 
-def find_source(config: Config, schema: strawberry.Schema) -> Source:
+def find_source(config: Config, schema: strawberry.Schema, lend: Lend) -> Source:
     """The source that a configuration asks for, with the schema of this process where it is to be a subgraph."""
     federation = config.federation
     if federation is None:
         raise TypeError("the configuration has no section federation")
     local = None if federation.local is None else Subgraph(federation.local, "", schema.as_str())
     if federation.supergraph is None:
-        return SubgraphsSource(config, local)
+        return SubgraphsSource(config, local, lend)
     source = (
         UrlSource(federation.supergraph) if is_url(federation.supergraph) else FileSource(Path(federation.supergraph))
     )

@@ -1,16 +1,18 @@
 """API keys, tokens and passwords, as they reach an upstream over a socket."""
 
 import asyncio
+import traceback
 from pathlib import Path
 
 import pytest
 
 from clients.auth import ApiKeyHeader, ApiKeyQuery, Authorizer, Basic, Bearer, FileSecret, Secret, WireRequest
 from clients.auth.secret import not_text
-from clients.errors import CredentialUnavailable, Rejected
+from clients.errors import CredentialUnavailable, Rejected, UpstreamError
 from tests.clients.auth.support import authorized, wants
 from tests.clients.support import ONE, REST_ONLY, ask_one
 from tests.testkit.clock import ManualClock
+from tests.testkit.upstream import Behaviour, malformed, reset, status
 
 
 @pytest.mark.parametrize(
@@ -121,3 +123,30 @@ async def test_waiting_for_a_credential_is_part_of_the_attempt_and_ends_with_it(
         assert authorizer.cancelled
         assert not authorizer.closed
     assert authorizer.closed
+
+
+class Careless(Authorizer):
+    """Sets what no header can carry."""
+
+    async def authorize(self, request: WireRequest) -> WireRequest:
+        return request.with_headers({"x-key": "hush\r\nx: y"})
+
+
+@pytest.mark.parametrize(
+    "authorizer",
+    [Careless(), Broken(), ApiKeyQuery("k", Secret("hush")), Basic("u", Secret("hush"))],
+    ids=lambda a: type(a).__name__,
+)
+@pytest.mark.parametrize(
+    "behaviour", [status(401), status(500), malformed(), reset()], ids=["401", "500", "garbage", "reset"]
+)
+async def test_no_error_nor_anything_it_came_of_says_the_secret(authorizer: Authorizer, behaviour: Behaviour) -> None:
+    async with authorized(authorizer) as rig:
+        rig.script.graphql.behave(behaviour)
+        rig.script.rest.behave(behaviour)
+        with pytest.raises(UpstreamError) as caught:
+            await rig.execute(ask_one())
+    told = [caught.value, *getattr(caught.value, "causes", ())]
+    text = "".join("".join(traceback.format_exception(error)) for error in told) + repr(rig.hooks.attempts)
+    assert "hush" not in text
+    assert "aHVzaA" not in text

@@ -4,6 +4,7 @@ import gzip
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from gateway.federation.source import (
     find_source,
 )
 from gateway.federation.supergraph import parse_supergraph
-from gateway.runtime import load_schema
+from gateway.runtime import lent_wire, load_schema
 from tests.testkit.federation import ScriptedSubgraph, supergraph_of
 from tests.testkit.ports import bound_port, silent_port
 from tests.testkit.serve import serve
@@ -179,7 +180,7 @@ def configured(folder: Path, services: dict[str, Any], **federation: Any) -> Con
 
 
 def source_of(config: Config) -> Source:
-    return find_source(config, load_schema(config))
+    return find_source(config, load_schema(config), partial(lent_wire, config))
 
 
 async def test_subgraphs_are_asked_for_their_sdls_with_their_headers(tmp_path: Path) -> None:
@@ -290,7 +291,7 @@ def test_an_address_is_told_from_a_file(tmp_path: Path) -> None:
     config = configured(tmp_path, {}, supergraph="supergraph.graphql")
     assert isinstance(source_of(config), FileSource)
     with pytest.raises(TypeError, match="no section federation"):
-        find_source(Config(), load_schema(Config()))
+        find_source(Config(), load_schema(Config()), partial(lent_wire, Config()))
 
 
 async def test_json_of_any_depth_is_no_crash(tmp_path: Path) -> None:
