@@ -6,7 +6,7 @@ to, once for every attempt, inside the attempt's timeout and the circuit. A serv
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from clients.transports.base import Wire, WireError, WireResponse, WireUnauthorized
 
@@ -27,7 +27,7 @@ class WireRequest:
 
     def with_headers(self, headers: Mapping[str, str]) -> "WireRequest":
         """The same request with these headers (lower-case names) added, or in place of its own."""
-        return replace(self, headers={**self.headers, **headers})
+        return WireRequest(self.method, self.url, {**self.headers, **headers}, self.body)
 
 
 class Authorizer(ABC):

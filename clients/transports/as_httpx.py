@@ -1,4 +1,4 @@
-"""A wire lent to code that wants httpx, so that whatever asks a service does so with its certificates and credentials."""
+"""A wire lent to code that wants httpx, so that it asks a service with that service's certificates and credentials."""
 
 import httpx
 
