@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from clients.stores.redis_store import RedisStore
 
 Trouble = Callable[[], str]
-"""What is wrong with a store just now; empty for nothing."""
+"""What is wrong with a store or a credential just now; empty for nothing."""
 
 Wires = Callable[[Service], Wire]
 """Makes the wire of a service: its own connections, so that one slow service does not use up another's."""
@@ -73,6 +73,7 @@ class Runtime:
     executor: Executor
     services: Mapping[str, Upstream]
     stores: Mapping[str, Trouble]
+    credentials: Mapping[str, Trouble]
     supergraph: ServedSupergraph | None
     clock: Clock
     started_at: datetime
@@ -88,6 +89,8 @@ class Runtime:
     def dependencies(self) -> Mapping[str, str]:
         """What else is depended on, and what is wrong with it."""
         found = {f"store:{name}": trouble() for name, trouble in self.stores.items()}
+        upstreams = self.upstreams
+        found |= {f"credential:{name}": trouble() for name, trouble in self.credentials.items() if name in upstreams}
         if self.supergraph is not None:
             found["supergraph"] = self.supergraph.status.trouble
         return found
@@ -142,10 +145,13 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
         store, stores = await _open_stores(config, parts, stack)
 
         opened: dict[str, Wire] = {}
+        credentials: dict[str, Trouble] = {}
 
         def open_upstream(service: Service, owner: AsyncExitStack) -> Upstream:
             wire = service_wire(config, service, wires=parts.wires, clock=clock, random=parts.random)
             opened[service.name] = wire
+            if isinstance(wire, AuthorizedWire):
+                credentials[service.name] = wire.trouble
             owner.push_async_callback(wire.aclose)
             upstream = Upstream(service, wire, store, hooks=parts.hooks, clock=clock, random=parts.random)
             owner.push_async_exit(upstream)
@@ -180,6 +186,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
             ),
             services=upstreams,
             stores=stores,
+            credentials=credentials,
             supergraph=supergraph,
             clock=clock,
             started_at=clock.wall(),

@@ -22,7 +22,9 @@ class HealthStatus(enum.Enum):
 class HealthCheck:
     """One thing the gateway depends on."""
 
-    name: str = strawberry.field(description="What it is: `upstream:<name>`, `store:<name>` or `supergraph`.")
+    name: str = strawberry.field(
+        description="What it is: `upstream:<name>`, `store:<name>`, `credential:<service>` or `supergraph`."
+    )
     status: HealthStatus = strawberry.field(description="How well it does.")
     reason: str | None = strawberry.field(description="Why it is not OK.")
 

@@ -52,6 +52,10 @@ class Authorizer(ABC):
         """
         return None
 
+    def trouble(self) -> str:
+        """What is wrong with what it authorizes with, for everybody to read in `health`; empty for nothing."""
+        return ""
+
     async def aclose(self) -> None:  # noqa: B027 - most have nothing to close
         """End what it still does; called once, when the service is closed."""
 
@@ -88,6 +92,10 @@ class AuthorizedWire:
         except Exception as error:  # noqa: BLE001 whatever it is, it may quote a secret
             raise _failed(error) from None
         return response if again is None else await self._send(again, max_body_bytes)
+
+    def trouble(self) -> str:
+        """See `Authorizer`."""
+        return self._authorizer.trouble()
 
     async def aclose(self) -> None:
         """Close the authorizer, then the wire."""

@@ -26,6 +26,10 @@ class _Header(Authorizer):
         again = await self.authorize(request)
         return None if again.headers[self._name] == request.headers[self._name] else again
 
+    def trouble(self) -> str:
+        """Of the secret."""
+        return self._secret.trouble
+
     @abstractmethod
     def _value(self, secret: str) -> str: ...
 
@@ -79,6 +83,10 @@ class ApiKeyQuery(Authorizer):
         self._secret.reread()
         again = self._with(request, request.url.rpartition(f"{self._name}=")[0][:-1])
         return None if again.url == request.url else again
+
+    def trouble(self) -> str:
+        """Of the secret."""
+        return self._secret.trouble
 
     def _with(self, request: WireRequest, url: str) -> WireRequest:
         joint = "&" if "?" in url else "?"

@@ -134,6 +134,13 @@ class OAuth2(Authorizer):
             self._token = None
         return _with(request, await self._obtain())
 
+    def trouble(self) -> str:
+        """Why there was no token when it was last asked for, or what is wrong with a secret."""
+        if self._failed is not None:
+            return self._failed.message
+        secrets = (self._client.client_secret, self._client.refresh_token)
+        return next((secret.trouble for secret in secrets if secret is not None and secret.trouble), "")
+
     async def aclose(self) -> None:
         """End what is asked for, and close the wire."""
         self._closed = True

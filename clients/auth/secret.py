@@ -34,6 +34,11 @@ class Secret:
     def reread(self) -> None:
         """Look now whether it was rotated, as after a 401."""
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it, for everybody to read; empty for nothing."""
+        return ""
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
 
@@ -73,6 +78,11 @@ class FileSecret(Secret):
         if self._clock.now() >= self._look_at:
             self.reread()
         return self._value
+
+    @property
+    def trouble(self) -> str:
+        """Whether there is a newer text that cannot be used; `tell` got the file's name and the reason."""
+        return "a newer secret cannot be used; the log says why" if self._trouble else ""
 
     def reread(self) -> None:
         """Look now."""

@@ -50,3 +50,7 @@ class Signer(Authorizer):
                 covered=self._covered,
             )
         )
+
+    def trouble(self) -> str:
+        """Of the key."""
+        return self._key.trouble

@@ -276,6 +276,32 @@ async def test_oauth2_and_hmac_in_a_running_gateway() -> None:
     assert found.key_id == "g"
 
 
+async def test_health_says_what_is_wrong_with_a_credential(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("abc")
+    async with TokenServer() as tokens:
+        asks = {"type": "oauth2", "token_url": tokens.url, "client_id": "g", "client_secret": "s"}
+        services = {
+            "customers": {"auth": asks},
+            "invoices": {"auth": {"type": "bearer", "token": {"file": str(file)}}},
+            "bank": {"auth": {"type": "custom", "class": f"{__name__}.Shout", "secrets": {"key": "a"}}},
+        }
+        async with running_gateway({"services": services}) as gateway:
+            tokens.answers = [Response(status_code=503)]
+            assert (await gateway.ask(CUSTOMER)).codes == ["SERVICE_UNAVAILABLE"]
+            file.unlink()
+            gateway.invoices.graphql.behave(status(401))  # makes it look at the file now
+            await gateway.ask("{ invoices(first: 1) { number } }")
+            health = (await gateway.http.get("/health")).json()
+    reasons = {check["name"]: check["reason"] for check in health["checks"] if check["name"].startswith("credential")}
+    assert reasons == {
+        "credential:customers": "the token endpoint answered 503",
+        "credential:invoices": "a newer secret cannot be used; the log says why",
+        "credential:bank": None,
+    }
+    assert health["status"] == "degraded"
+
+
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
     stream = io.StringIO()
