@@ -12,6 +12,7 @@ import httpx
 import pytest
 import structlog
 import yaml
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -474,7 +475,7 @@ async def test_a_subgraph_is_asked_for_its_sdl_and_checked_with_its_credential(t
         result = await schema.execute((await request.json())["query"])
         await JSONResponse({"data": result.data})(scope, receive, send)
 
-    async with serve(app) as server:
+    async with serve(GZipMiddleware(app, minimum_size=1)) as server:
         config = parse(
             yaml.safe_dump(
                 {

@@ -1,7 +1,9 @@
 """Whether an upstream still understands the documents declared for it."""
 
+from clients.auth import Bearer, Secret
 from clients.operation import operation
 from clients.protocols.contract import check_documents
+from tests.clients.auth.support import authorized, wants
 from tests.clients.support import MANY, ONE, REST_ONLY, Customer, rig
 from tests.testkit.ports import bound_port
 from tests.testkit.upstream import status
@@ -36,3 +38,14 @@ async def test_without_documents_or_graphql_nothing_is_asked() -> None:
         assert made.calls == (0, 0)
     async with rig("httpx", graphql=None) as made:
         assert await check_documents(made.service, [MANY]) == []
+
+
+async def test_a_service_that_wants_a_credential_is_asked_over_its_own_wire() -> None:
+    async with authorized(Bearer(Secret("abc"))) as made:
+        made.script.graphql.behave(wants("Bearer abc"))
+        assert await check_documents(made.service, [MANY], wire=made.wire) == []
+        [said] = await check_documents(made.service, [MANY])
+        assert "401" in said
+        await made.script.refuse()
+        [said] = await check_documents(made.service, [MANY], wire=made.wire)
+        assert said.startswith(f"no schema from {made.service.graphql}: ")
