@@ -6,6 +6,7 @@ import ssl
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -21,13 +22,15 @@ from demo.reviews import reviews_schema
 from gateway.app import create_app
 from gateway.cli import main
 from gateway.config import ConfigError, load, parse
+from gateway.runtime import lent_wire, pyreqwest_wire, service_wire
 from gateway.telemetry import logs
 from tests.testkit.certificates import Certificates, make_certificates
+from tests.testkit.clock import ManualClock
 from tests.testkit.gateway import running_gateway
 from tests.testkit.raw_server import Connection, raw_server
 from tests.testkit.serve import serve
 from tests.testkit.token_server import TokenServer
-from tests.testkit.upstream import Exchange, hang, malformed, reset, status
+from tests.testkit.upstream import Exchange, ScriptedUpstream, hang, malformed, reset, status
 
 CUSTOMER = '{ customer(id: "1") { name } }'
 CANARY = "c4n4ry-S3CRET"
@@ -495,3 +498,39 @@ async def test_a_subgraph_is_asked_for_its_sdl_and_checked_with_its_credential(t
             answer = await http.post(f"{gateway.url}/graphql", json={"query": "{ __typename }"})
     assert answer.json()["data"] == {"__typename": "Query"}
     assert set(asked) == {"Bearer abc"}
+
+
+async def test_a_wire_is_lent_with_the_services_credential_to_what_asks_outside_of_a_pipeline() -> None:
+    async with ScriptedUpstream([{"id": "1", "name": "Ada"}]) as script:
+        services = {
+            "crm": {"rest": script.rest.url, "auth": {"type": "bearer", "token": "abc"}},
+            "plain": {"rest": script.rest.url},
+        }
+        config = parse(yaml.safe_dump({"services": services}), {})
+        async with lent_wire(config, "crm") as wire, lent_wire(config, "plain") as none:
+            assert wire is not None
+            assert none is None
+            answer = await wire.send("GET", f"{script.rest.url}/customers/1", {}, None, max_body_bytes=1000)
+        assert answer.status == 200
+        assert script.rest.calls[0].headers["authorization"] == "Bearer abc"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"auth": {"type": "bearer", "token": {"file": "gone"}}}, r"services\.crm\.auth: .*gone: cannot be read"),
+        ({"tls": {"ca_files": ["gone"]}}, r"services\.crm\.tls: .*gone"),
+    ],
+)
+def test_a_file_that_goes_between_reading_the_configuration_and_opening_it(
+    certificates: Certificates, tmp_path: Path, keys: dict[str, Any], expected: str
+) -> None:
+    gone = tmp_path / "gone"
+    gone.write_text(certificates.authority.read_text() if "tls" in keys else "abc")
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump({"services": {"crm": {"rest": "https://crm", **keys}}}))
+    config = load(file, {})
+    gone.unlink()
+    (service,) = config.clients_services()
+    with pytest.raises(ConfigError, match=expected):
+        service_wire(config, service, wires=pyreqwest_wire, clock=ManualClock(), random=Random(42))

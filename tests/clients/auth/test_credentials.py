@@ -9,6 +9,7 @@ import pytest
 from clients.auth import ApiKeyHeader, ApiKeyQuery, Authorizer, Basic, Bearer, FileSecret, Secret, WireRequest
 from clients.auth.secret import not_text
 from clients.errors import CredentialUnavailable, Rejected, UpstreamError
+from clients.transports import WireResponse
 from tests.clients.auth.support import authorized, wants
 from tests.clients.support import ONE, REST_ONLY, ask_one
 from tests.testkit.clock import ManualClock
@@ -150,3 +151,21 @@ async def test_no_error_nor_anything_it_came_of_says_the_secret(authorizer: Auth
     text = "".join("".join(traceback.format_exception(error)) for error in told) + repr(rig.hooks.attempts)
     assert "hush" not in text
     assert "aHVzaA" not in text
+
+
+class Stumbling(Authorizer):
+    """Fails when it is asked after a 401."""
+
+    async def authorize(self, request: WireRequest) -> WireRequest:
+        return request
+
+    async def refused(self, request: WireRequest, response: WireResponse) -> WireRequest | None:
+        raise LookupError("hush")
+
+
+async def test_an_authorizer_that_fails_after_a_401_is_told_alike() -> None:
+    async with authorized(Stumbling(), rest=None) as rig:
+        rig.script.graphql.behave(status(401))
+        with pytest.raises(CredentialUnavailable, match="the authorizer failed with LookupError"):
+            await rig.execute(ask_one())
+        assert rig.calls == (1, 0)

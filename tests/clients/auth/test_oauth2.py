@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from clients.auth import Secret
+from clients.auth import Secret, WireRequest
 from clients.call import ProtocolName
 from clients.errors import CredentialRefused, CredentialUnavailable, Rejected, ServiceUnavailable, UpstreamError
 from clients.policy import CachePolicy, RetryPolicy
 from clients.state.circuit import State
+from clients.transports import WireResponse
 from tests.clients.auth.support import authorized, oauth2, wants
 from tests.clients.support import TOUCH, ask, ask_one
 from tests.testkit.clock import ManualClock
@@ -346,3 +347,15 @@ async def test_nothing_of_a_client_or_its_token_shows() -> None:
             shown = f"{authorizer!r} {authorizer._client!r} {authorizer._token!r}"
     assert "hush" not in shown
     assert "token-1" not in shown
+
+
+async def test_a_401_to_an_older_token_gets_the_one_that_came_meanwhile() -> None:
+    async with TokenServer() as tokens:
+        authorizer = oauth2(tokens, ManualClock())
+        old = await authorizer.authorize(WireRequest("GET", "http://crm", {}))
+        for _ in range(2):  # two calls that were sent with it, answered one after the other
+            again = await authorizer.refused(old, WireResponse(401, {}, b""))
+            assert again is not None
+            assert again.headers["authorization"] == "Bearer token-2"
+        assert len(tokens.requests) == 2
+        await authorizer.aclose()
