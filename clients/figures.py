@@ -226,7 +226,7 @@ class Traffic:
             per_s=latency.count / window_s if window_s else 0.0,
             error_ratio=failed / latency.count if latency.count else None,
             latency=latency,
-            errors=tuple(sorted(reversed(errors), key=lambda error: -error.last_at)),
+            errors=tuple(sorted(errors[::-1], key=lambda error: -error.last_at)),
             last_error=self._read_last_error(),
         )
 
