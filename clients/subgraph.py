@@ -53,15 +53,63 @@ class EntityBatch(Batch):
         return [slot, _encode(representation).decode()]
 
 
+class Shape:
+    """The classes that an answer to a planned request is decoded into.
+
+    Attributes:
+        data: the class of `data`.
+        decode: of the JSON text of `data`.
+        decode_answer: of a whole response; gives its `data`, or None where it has errors or no data.
+    """
+
+    __slots__ = ("__weakref__", "_envelope", "data", "decode")
+
+    def __init__(self, data: type[msgspec.Struct]) -> None:
+        self.data = data
+        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(data).decode
+        envelope = msgspec.defstruct("Envelope", [("data", data | None, None), ("errors", Any, None)])
+        self._envelope = msgspec.json.Decoder(envelope).decode
+
+    def decode_answer(self, body: bytes) -> Any:
+        """`data` of a response; None when it has errors, no data, or is anything else than it should be."""
+        try:
+            envelope: Any = self._envelope(body)
+        except msgspec.DecodeError:
+            return None
+        return None if envelope.errors else envelope.data
+
+
+class ShapedReply:
+    """The whole answer to a planned request, for whoever shares it: each reader gets objects of its own.
+
+    Attributes:
+        text: JSON text of the response.
+    """
+
+    __slots__ = ("_first", "_shape", "text")
+
+    def __init__(self, shape: Shape, text: bytes, first: Any) -> None:
+        self.text = text
+        self._shape = shape
+        self._first = first
+
+    def take(self) -> Any:
+        """`data`, decoded; not the objects that anybody else got."""
+        first, self._first = self._first, None
+        return self._shape.decode_answer(self.text) if first is None else first
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SubgraphOperation(Operation):
     """A planned request. A row is JSON text: an entity's, or all of `data`.
 
     Attributes:
         possible_types: the object types that a type condition of the document holds for.
+        shape: given, a good answer is decoded into it, undivided (`ShapedReply`); for services without a cache.
     """
 
     possible_types: PossibleTypes = _itself
+    shape: Shape | None = None
 
 
 def subgraph_operation(
@@ -72,6 +120,7 @@ def subgraph_operation(
     slots: Sequence[tuple[str, str]] = (),
     *,
     possible_types: PossibleTypes | None = None,
+    shape: Shape | None = None,
 ) -> SubgraphOperation:
     """The operation of a plan's request.
 
@@ -82,6 +131,7 @@ def subgraph_operation(
         kind: a mutation is sent once.
         slots: see `EntityBatch`; none for root fields.
         possible_types: of the supergraph; by default a type condition holds for the type of its name alone.
+        shape: see `SubgraphOperation`.
     """
     (definition,) = (d for d in parse(document).definitions if isinstance(d, OperationDefinitionNode))
     variables = {d.variable.name.value: d for d in definition.variable_definitions or ()}
@@ -97,6 +147,7 @@ def subgraph_operation(
         many=batch is not None,
         batch=batch,
         possible_types=possible_types or _itself,
+        shape=shape,
     )
 
 

@@ -134,6 +134,12 @@ class Upstream:
         """The service's name in gateway.yaml."""
         return self.service.name
 
+    @property
+    def caches(self) -> bool:
+        """Whether answers are kept at all."""
+        cache = self.service.policy.cache
+        return cache.max_age_s > 0 or cache.stale_if_error_s > 0
+
     async def execute(self, call: Call) -> Answer:
         """Answer a call, from the upstream or in its place; the answer says how.
 

@@ -14,7 +14,7 @@ from clients.errors import ContractMismatch, ExecutionFailed, Rejected, ServerFa
 from clients.operation import GraphQLDocument, Operation
 from clients.protocols.decoding import dig, nested, rows_type
 from clients.protocols.exchange import Exchange, Request
-from clients.subgraph import SubgraphOperation, read_subgraph_answer
+from clients.subgraph import ShapedReply, SubgraphOperation, read_subgraph_answer
 from clients.transports.base import WireResponse
 
 _HEADERS = {
@@ -47,6 +47,7 @@ _CONTRACT_CODES = frozenset(
 )
 _ABSENT_CODES = frozenset({"NOT_FOUND"})
 _PLAIN_CODE = re.compile(r"[A-Z0-9_]{1,64}")  # looks like a code, so it carries nobody's data
+_SERVED = Served(ServedBy.GRAPHQL)
 _REFUSED_STATUSES = frozenset({401, 402, 403})  # about the caller: the other protocol is not a way around them
 
 
@@ -120,6 +121,12 @@ class GraphQLExchange(Exchange):
 
     def _subgraph_answer(self, call: Call, request: Request, response: WireResponse) -> Answer:
         """An answer to a planned request, as it came; a GraphQL body is used under any status."""
+        operation = call.operation
+        if isinstance(operation, SubgraphOperation) and operation.shape is not None:
+            data = operation.shape.decode_answer(response.body)
+            if data is not None:
+                reply = ShapedReply(operation.shape, response.body, data)
+                return Answer(reply, _SERVED, size=len(response.body))
         try:
             found = read_subgraph_answer(call, response.body)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:

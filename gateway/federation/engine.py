@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from cachetools import LRUCache
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, validate
 from graphql.execution.values import get_variable_values
 
 from gateway.federation.errors import InvalidDocument, PlanningError
 from gateway.federation.executor import SubgraphFetcher, execute_plan
+from gateway.federation.executor.compiled import Programs, run_program
 from gateway.federation.planner import Plan, PlanLimits, Planner
 from gateway.federation.planner.limits import Clock
 from gateway.federation.supergraph import Model, derive_api_schema, parse_supergraph
@@ -53,6 +55,7 @@ class FederationEngine:
         self.api_schema: GraphQLSchema = derive_api_schema(self.model)
         self._fetcher = fetcher
         self._planner = Planner(self.model, limits, clock)
+        self._programs = Programs(self.model, self.api_schema)
         self._plans: LRUCache[_PlanKey, Plan] = LRUCache(plan_cache_size)
 
     def plan(self, document: str, operation_name: str | None = None, labels: frozenset[str] = frozenset()) -> Plan:
@@ -109,7 +112,8 @@ class FederationEngine:
             return {"errors": [_entry(error, invalid.code) for error in invalid.errors]}
         except PlanningError as error:
             return {"errors": [{"message": str(error), "extensions": {"code": error.code}}]}
-        return await self.run(plan, variables, context)
+        answer = await self.run(plan, variables, context)
+        return {**answer, "data": msgspec.to_builtins(answer["data"])} if "data" in answer else answer
 
     def plan_parsed(self, document: DocumentNode, operation_name: str | None, labels: frozenset[str]) -> Plan:
         """The plan of a document that is known to be valid; for callers that keep documents and plans themselves.
@@ -122,14 +126,21 @@ class FederationEngine:
     async def run(
         self, plan: Plan, variables: Mapping[str, Any] | None = None, context: object = None
     ) -> dict[str, Any]:
-        """Run a plan of this engine; otherwise as `execute`."""
+        """Run a plan of this engine; otherwise as `execute`. `data` may be a Struct that encodes as it should."""
         definitions = plan.operation.node.variable_definitions or ()
         coerced = get_variable_values(self.api_schema, definitions, dict(variables or {}))
         if isinstance(coerced, list):
             return {"errors": [_entry(error, "BAD_USER_INPUT") for error in coerced]}
-        return await execute_plan(
-            self.model, self.api_schema, plan, fetcher=self._fetcher, variables=coerced.coerced, context=context
-        )
+        program = self._programs.of(plan, coerced.coerced)
+
+        async def plain(fetcher: SubgraphFetcher) -> dict[str, Any]:
+            return await execute_plan(
+                self.model, self.api_schema, plan, fetcher=fetcher, variables=coerced.coerced, context=context
+            )
+
+        if program is None:
+            return await plain(self._fetcher)
+        return await run_program(program, self._fetcher, coerced.coerced, context, plain)
 
 
 def _entry(error: GraphQLError, code: str) -> dict[str, Any]:

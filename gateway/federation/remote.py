@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,11 +11,11 @@ from cachetools import LRUCache
 from clients.call import Answer, Call, Problem, Served, ServedBy
 from clients.errors import UpstreamError
 from clients.operation import Kind
-from clients.subgraph import PossibleTypes, SubgraphOperation, subgraph_operation
+from clients.subgraph import PossibleTypes, Shape, ShapedReply, SubgraphOperation, subgraph_operation
 from clients.upstream import Upstream
 from gateway.errors import told_wait_s
 from gateway.federation.errors import FetchFailed
-from gateway.federation.executor import SubgraphRequest, SubgraphResponse
+from gateway.federation.executor import Received, SubgraphRequest, SubgraphResponse
 from loaders.scope import LoaderScope
 
 _OPERATIONS = 5_000
@@ -34,7 +35,7 @@ class RemoteSubgraphs:
     def __init__(self, upstreams: Mapping[str, Upstream], possible_types: PossibleTypes | None = None) -> None:
         self._upstreams = upstreams
         self._possible_types = possible_types
-        self._operations: LRUCache[tuple[str, str], SubgraphOperation] = LRUCache(_OPERATIONS)
+        self._operations: LRUCache[tuple[str, str, Shape | None], SubgraphOperation] = LRUCache(_OPERATIONS)
 
     async def fetch(self, request: SubgraphRequest) -> SubgraphResponse:
         """Send one request; `request.context` is the request's LoaderScope.
@@ -42,50 +43,71 @@ class RemoteSubgraphs:
         Raises:
             FetchFailed: no answer can be given.
         """
+        return (await self._receive(request, None)).response()
+
+    async def fetch_typed(self, request: SubgraphRequest, shape: Shape) -> Received:
+        """See `TypedFetcher`."""
+        if self._upstreams[request.subgraph].service.routes:  # REST knows no Structs
+            request = replace(request, variables=msgspec.to_builtins(dict(request.variables)))
+        return await self._receive(request, shape)
+
+    async def _receive(self, request: SubgraphRequest, shape: Shape | None) -> Received:
         scope: LoaderScope = request.context  # type: ignore[assignment]  # handed through the engine untouched
         upstream = self._upstreams[request.subgraph]
-        call = Call(self._operation(request), request.variables, scope.caller)
+        undivided = shape if shape is not None and not upstream.caches and not upstream.service.routes else None
+        call = Call(self._operation(request, undivided), request.variables, scope.caller)
         try:
-            if request.entities:
-                return await self._entities(upstream, call, request, scope)
+            if request.entities and undivided is None:
+                return await self._entities(upstream, call, request, scope, shape)
             answer = await upstream.execute(call)
         except UpstreamError as error:
             if error.reported:
-                return SubgraphResponse(None, [_entry(p, p.path) for p in error.reported])
+                errors = [_entry(p, p.path) for p in error.reported]
+                return Received(None, lambda: SubgraphResponse(None, errors))
             raise FetchFailed(error.service, error.message, error.code, told_wait_s(error)) from error
-        data = msgspec.json.decode(answer.value)
-        if answer.served.degraded and isinstance(data, dict):
-            for response_key in data:
+        return self._whole(upstream, request, scope, answer, shape)
+
+    def _whole(
+        self, upstream: Upstream, request: SubgraphRequest, scope: LoaderScope, answer: Answer, shape: Shape | None
+    ) -> Received:
+        """An answer that is not kept entity by entity."""
+        value = answer.value
+        if isinstance(value, ShapedReply):
+            return Received(value.take(), lambda: SubgraphResponse(msgspec.json.decode(value.text)["data"]))
+        errors = [_entry(p, p.path) for p in answer.problems]
+        if answer.served.degraded:
+            data = msgspec.json.decode(value)
+            for response_key in data if isinstance(data, dict) else ():
                 scope.note_served(upstream.name, (*request.path, response_key), answer.served)
-        return SubgraphResponse(data, [_entry(p, p.path) for p in answer.problems])
+        typed = None if shape is None or errors else _decoded(shape, value)
+        return Received(typed, lambda: SubgraphResponse(msgspec.json.decode(value), errors))
 
     async def _entities(
-        self, upstream: Upstream, call: Call, request: SubgraphRequest, scope: LoaderScope
-    ) -> SubgraphResponse:
+        self, upstream: Upstream, call: Call, request: SubgraphRequest, scope: LoaderScope, shape: Shape | None
+    ) -> Received:
         keys = [
             (slot, representation)
             for slot, (_, variable) in enumerate(request.entities)
             for representation in request.variables[variable]
         ]
         chunks = [keys[i : i + _MAX_REPRESENTATIONS] for i in range(0, len(keys), _MAX_REPRESENTATIONS)]
-        async with asyncio.TaskGroup() as tasks:
-            asking = [tasks.create_task(_answer(upstream, call.for_keys(chunk))) for chunk in chunks]
-        answers = [task.result() for task in asking]
+        answers = await _answers(upstream, [call.for_keys(chunk) for chunk in chunks])
         first = answers[0]
         if isinstance(first, UpstreamError) and not any(isinstance(a, Answer) or a.reported for a in answers):
             raise first
-        data: dict[str, list[Any]] = {response_key: [] for response_key, _ in request.entities}
-        errors: list[Any] = []
-        for chunk, found in zip(chunks, answers, strict=True):
-            answer = _rows_of(found, len(chunk)) if isinstance(found, UpstreamError) else found
-            _collect(request.entities, chunk, answer, data, errors)
-            for index, value in enumerate(answer.value):
+        rows = [
+            _rows_of(answer, len(chunk)) if isinstance(answer, UpstreamError) else answer
+            for answer, chunk in zip(answers, chunks, strict=True)
+        ]
+        for answer in rows:
+            for index, value in enumerate(answer.value if answer.served.degraded or answer.served_rows else ()):
                 if not isinstance(value, UpstreamError) and (served := answer.served_row(index)).degraded:
                     scope.note_served(upstream.name, request.path, served)
-        return SubgraphResponse(data, errors)
+        typed = None if shape is None else _decoded_entities(shape, request.entities, keys, rows)
+        return Received(typed, lambda: _collected(request.entities, chunks, rows))
 
-    def _operation(self, request: SubgraphRequest) -> SubgraphOperation:
-        key = (request.subgraph, request.document)
+    def _operation(self, request: SubgraphRequest, shape: Shape | None) -> SubgraphOperation:
+        key = (request.subgraph, request.document, shape)
         operation = self._operations.get(key)
         if operation is None:
             name = "_entities" if request.entities else "query" if request.kind == "query" else "mutation"
@@ -95,11 +117,20 @@ class RemoteSubgraphs:
                 name,
                 request.document,
                 Kind(request.kind),
-                request.entities,
+                request.entities if shape is None else (),
                 possible_types=self._possible_types,
+                shape=shape,
             )
             self._operations[key] = operation
         return operation
+
+
+async def _answers(upstream: Upstream, calls: Sequence[Call]) -> list[Answer | UpstreamError]:
+    if len(calls) == 1:
+        return [await _answer(upstream, calls[0])]
+    async with asyncio.TaskGroup() as tasks:
+        asking = [tasks.create_task(_answer(upstream, call)) for call in calls]
+    return [task.result() for task in asking]
 
 
 async def _answer(upstream: Upstream, call: Call) -> Answer | UpstreamError:
@@ -116,6 +147,41 @@ def _rows_of(error: UpstreamError, count: int) -> Answer:
     if error.reported:
         return Answer([None] * count, served, problems=tuple(error.reported))
     return Answer([error] * count, served)
+
+
+def _decoded(shape: Shape, text: bytes) -> Any:
+    """`data` in its classes; None where it does not fit."""
+    try:
+        return shape.decode(text)
+    except msgspec.DecodeError:
+        return None
+
+
+def _decoded_entities(
+    shape: Shape, slots: Sequence[tuple[str, str]], keys: Sequence[tuple[int, Any]], answers: Sequence[Answer]
+) -> Any:
+    """Entities in their classes; None where one failed or does not fit."""
+    if any(answer.problems for answer in answers):
+        return None
+    texts: list[list[bytes]] = [[] for _ in slots]
+    values = [value for answer in answers for value in answer.value]
+    for (slot, _), value in zip(keys, values, strict=True):
+        if not isinstance(value, bytes):
+            return None
+        texts[slot].append(value)
+    lists = [b'"%s":[%s]' % (key.encode(), b",".join(found)) for (key, _), found in zip(slots, texts, strict=True)]
+    return _decoded(shape, b"{%s}" % b",".join(lists))
+
+
+def _collected(
+    slots: Sequence[tuple[str, str]], chunks: Sequence[Sequence[tuple[int, Any]]], answers: Sequence[Answer]
+) -> SubgraphResponse:
+    """Entities as a response has them."""
+    data: dict[str, list[Any]] = {response_key: [] for response_key, _ in slots}
+    errors: list[Any] = []
+    for chunk, answer in zip(chunks, answers, strict=True):
+        _collect(slots, chunk, answer, data, errors)
+    return SubgraphResponse(data, errors)
 
 
 def _collect(

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import structlog
 from cachetools import LRUCache
@@ -17,10 +17,11 @@ from cachetools import LRUCache
 from clients.clock import Clock
 from clients.policy import ServicePolicy
 from clients.service import Service
+from clients.subgraph import Shape
 from clients.upstream import Upstream
 from gateway.federation.engine import FederationEngine
 from gateway.federation.errors import FederationError, FetchFailed
-from gateway.federation.executor import SubgraphFetcher, SubgraphRequest, SubgraphResponse
+from gateway.federation.executor import Received, SubgraphFetcher, SubgraphRequest, SubgraphResponse, fetch_typed
 from gateway.federation.planner import Plan
 from gateway.federation.remote import RemoteSubgraphs
 from gateway.federation.source import Fetched, Source, SourceError, fetched
@@ -34,6 +35,7 @@ MakeDocuments = Callable[["FederationEngine"], DocumentCache]
 """Makes the cache of documents of an engine's API schema."""
 
 _PLANS = 1_000
+_T = TypeVar("_T")
 
 
 class _Fetchers:
@@ -47,9 +49,18 @@ class _Fetchers:
 
     async def fetch(self, request: SubgraphRequest) -> SubgraphResponse:
         """See `SubgraphFetcher`. What nobody foresaw is logged: the client is told its kind only."""
-        local = self._local if request.subgraph == self._local_name else None
+        return await self._told(self._of(request).fetch(request), request)
+
+    async def fetch_typed(self, request: SubgraphRequest, shape: Shape) -> Received:
+        """See `TypedFetcher`."""
+        return await self._told(fetch_typed(self._of(request), request, shape), request)
+
+    def _of(self, request: SubgraphRequest) -> SubgraphFetcher:
+        return self._local if self._local and request.subgraph == self._local_name else self._remote
+
+    async def _told(self, fetching: Awaitable[_T], request: SubgraphRequest) -> _T:
         try:
-            return await (local or self._remote).fetch(request)
+            return await fetching
         except FetchFailed:
             raise
         except Exception as error:

@@ -1,6 +1,21 @@
 """The executor: runs a plan and puts the response together."""
 
 from gateway.federation.executor.execution import execute_plan
-from gateway.federation.executor.fetcher import SubgraphFetcher, SubgraphRequest, SubgraphResponse
+from gateway.federation.executor.fetcher import (
+    Received,
+    SubgraphFetcher,
+    SubgraphRequest,
+    SubgraphResponse,
+    TypedFetcher,
+    fetch_typed,
+)
 
-__all__ = ["SubgraphFetcher", "SubgraphRequest", "SubgraphResponse", "execute_plan"]
+__all__ = [
+    "Received",
+    "SubgraphFetcher",
+    "SubgraphRequest",
+    "SubgraphResponse",
+    "TypedFetcher",
+    "execute_plan",
+    "fetch_typed",
+]

@@ -194,6 +194,7 @@ class _Run:
             path=tuple(segment for segment in places if isinstance(segment, str)),
             entities=tuple((each.response_key, each.variable) for each in request.entities),
             context=self._context,
+            id=request.id,
         )
         try:
             return await self._fetcher.fetch(sent)

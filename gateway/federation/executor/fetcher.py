@@ -1,8 +1,12 @@
 """The seam to the subgraphs: what is asked, what comes back."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
+
+import msgspec
+
+from clients.subgraph import Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,7 @@ class SubgraphRequest:
         path: keys of the response where the answer belongs; empty at the root. Lists are not mentioned.
         entities: for entities by representation, each ``_entities`` field's response key and variable.
         context: what the caller of the engine passed, untouched.
+        id: its number in the plan; 0 for requests of no plan.
     """
 
     subgraph: str
@@ -28,6 +33,7 @@ class SubgraphRequest:
     path: tuple[str, ...]
     entities: tuple[tuple[str, str], ...]
     context: object = None
+    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +56,48 @@ class SubgraphFetcher(Protocol):
             FetchFailed: there is no usable GraphQL response.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An answer: decoded, and as it came.
+
+    Attributes:
+        data: of the shape's class, of this request alone; None when the answer has errors or is out of shape.
+        response: makes it as it came; for who cannot use `data`.
+    """
+
+    data: msgspec.Struct | None
+    response: Callable[[], SubgraphResponse]
+
+
+class TypedFetcher(SubgraphFetcher, Protocol):
+    """A fetcher that decodes answers straight into classes. Others are helped out: their data is converted."""
+
+    async def fetch_typed(self, request: SubgraphRequest, shape: Shape) -> Received:
+        """Send one request. Representations in its variables are Structs.
+
+        Raises:
+            FetchFailed: there is no usable GraphQL response.
+        """
+        ...
+
+
+async def fetch_typed(fetcher: SubgraphFetcher, request: SubgraphRequest, shape: Shape) -> Received:
+    """`TypedFetcher.fetch_typed` of any fetcher: data of one that does not decode by itself is converted.
+
+    Raises:
+        FetchFailed: there is no usable GraphQL response.
+    """
+    typed = getattr(fetcher, "fetch_typed", None)
+    if typed is not None:
+        received: Received = await typed(request, shape)
+        return received
+    response = await fetcher.fetch(replace(request, variables=msgspec.to_builtins(dict(request.variables))))
+    usable = None
+    if not response.errors:
+        try:
+            usable = msgspec.convert(response.data, shape.data)
+        except msgspec.ValidationError:
+            usable = None
+    return Received(usable, lambda: response)

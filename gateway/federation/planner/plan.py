@@ -127,9 +127,9 @@ class Request:
     internal_keys: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Plan:
-    """How an operation is answered.
+    """How an operation is answered. Compared and hashed by identity.
 
     Attributes:
         operation: in normal form, from which the response is projected.

@@ -1,0 +1,235 @@
+"""Running a program: answers straight into the objects of the response, until something is not as it should be.
+
+The first error, null where none may be, or answer out of shape ends the program's part: the plain executor answers
+then, and gets what was received already, so that nothing is sent twice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from gateway.federation.executor.compiled.program import EntityStep, Program, Step
+from gateway.federation.executor.fetcher import (
+    Received,
+    SubgraphFetcher,
+    SubgraphRequest,
+    SubgraphResponse,
+    fetch_typed,
+)
+from gateway.federation.planner.plan import Request
+
+
+class Rare(Exception):  # an event, not a failure
+    """Something is not as the program expects it."""
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A request that was made, for the plain executor to find; what came of it, as soon as it is known."""
+
+    variables: Mapping[str, Any]
+    outcome: "asyncio.Future[Received]"
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The representations of one `_entities` field, and per target the objects that each is for."""
+
+    made: list[Any] = field(default_factory=list)
+    places: list[tuple[list[int], list[Any]]] = field(default_factory=list)
+
+
+async def run_program(
+    program: Program,
+    fetcher: SubgraphFetcher,
+    variables: Mapping[str, Any],
+    context: object,
+    plain: Callable[[SubgraphFetcher], Awaitable[dict[str, Any]]],
+) -> dict[str, Any]:
+    """Answer the operation: `data` is encodable by msgspec.
+
+    When this is cancelled, so are the requests under way, and they have ended when it has.
+
+    Args:
+        program: of the operation, for these variables.
+        fetcher: sends requests.
+        variables: coerced.
+        context: handed to the fetcher with every request.
+        plain: answers by the plain executor, with another fetcher.
+    """
+    run = _Run(program, fetcher, variables, context)
+    try:
+        try:
+            for group in program.groups:
+                await run.group(group)
+        except Rare:
+            run.ended = True
+            return await plain(run)
+        if program.hide is not None:
+            program.hide(run.root)
+        return {"data": run.root}
+    finally:
+        await run.end()
+
+
+class _Run:
+    """One execution. Also the fetcher of the plain executor that takes it over."""
+
+    def __init__(
+        self, program: Program, fetcher: SubgraphFetcher, variables: Mapping[str, Any], context: object
+    ) -> None:
+        self.root = program.root()
+        self.ended = False
+        self._fetcher = fetcher
+        self._variables = variables
+        self._context = context
+        self._sent: dict[int, _Sent] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def group(self, steps: tuple[Step, ...]) -> None:
+        """Run steps that wait for each other and for nothing outside.
+
+        A step goes on with the one that waited for it, in the same task; only what runs beside it needs another.
+        """
+        loop = asyncio.get_running_loop()
+        waits = [step.waits for step in steps]
+        left = len(steps)
+        ended: asyncio.Future[None] = loop.create_future()
+
+        async def chain(step: Step | None) -> None:
+            nonlocal left
+            while step is not None:
+                await self._step(step)
+                if self.ended:
+                    return
+                left -= 1
+                following = None
+                for number in step.after:
+                    waits[number] -= 1
+                    if not waits[number]:
+                        if following is None:
+                            following = steps[number]
+                        else:
+                            start(steps[number])
+                step = following
+            if not left and not ended.done():
+                ended.set_result(None)
+
+        def start(step: Step) -> None:
+            task = loop.create_task(chain(step))
+            self._tasks.add(task)
+            task.add_done_callback(finished)
+
+        def finished(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None and not ended.done():
+                ended.set_exception(error)
+                ended.exception()  # seen: the first step may have ended the waiting before
+
+        first, *others = [step for step in steps if not step.waits]
+        for step in others:
+            start(step)
+        await chain(first)
+        await ended
+
+    async def end(self) -> None:
+        """Cancel what is still under way, and wait for its end."""
+        if self._tasks:
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def fetch(self, request: SubgraphRequest) -> SubgraphResponse:
+        """See `SubgraphFetcher`: what was received already, or is on its way, else a request."""
+        sent = self._sent.get(request.id)
+        if sent is not None and _same(sent.variables, request.variables):
+            return (await asyncio.shield(sent.outcome)).response()
+        return await self._fetcher.fetch(request)
+
+    async def _step(self, step: Step) -> None:
+        batches: list[_Batch] = []
+        variables: dict[str, Any] = {}
+        for entities in step.entities:
+            batch = self._collected(entities)
+            batches.append(batch)
+            variables[entities.variable] = batch.made
+        if step.entities and not any(batch.made for batch in batches):
+            return
+        data = await self._send(step, variables)
+        for entities, batch in zip(step.entities, batches, strict=True):
+            self._absorb(entities, batch, getattr(data, entities.attribute))
+        for to, of in step.root:
+            setattr(self.root, to, getattr(data, of))
+        for check in step.checks:
+            if not check(self.root):
+                raise Rare
+
+    def _collected(self, entities: EntityStep) -> _Batch:
+        batch = _Batch()
+        seen: dict[Any, int] = {}
+        for aim in entities.aims:
+            indices: list[int] = []
+            objects: list[Any] = []
+            if not aim.collect(self.root, seen, batch.made, indices, objects):
+                raise Rare
+            batch.places.append((indices, objects))
+        return batch
+
+    @staticmethod
+    def _absorb(entities: EntityStep, batch: _Batch, found: Any) -> None:
+        for aim, (indices, objects) in zip(entities.aims, batch.places, strict=True):
+            mine = found
+            if aim.decode is not None:
+                try:
+                    mine = aim.decode(found)
+                except msgspec.ValidationError:
+                    raise Rare from None
+            if len(mine) != len(batch.made):
+                raise Rare
+            aim.absorb(indices, objects, mine)
+
+    async def _send(self, step: Step, representations: dict[str, Any]) -> Any:
+        plan = step.request
+        for name in plan.variables:
+            if name in self._variables:
+                representations[name] = self._variables[name]
+        outcome: asyncio.Future[Received] = asyncio.get_running_loop().create_future()
+        self._sent[plan.id] = _Sent(representations, outcome)
+        try:
+            request = subgraph_request(plan, representations, self._context)
+            received = await fetch_typed(self._fetcher, request, step.shape)
+        except Exception as error:
+            outcome.set_exception(error)
+            outcome.exception()  # seen, whether or not the plain executor asks for it
+            raise Rare from error
+        except BaseException:
+            outcome.cancel()
+            raise
+        outcome.set_result(received)
+        if received.data is None:
+            raise Rare
+        return received.data
+
+
+def subgraph_request(plan: Request, variables: Mapping[str, Any], context: object) -> SubgraphRequest:
+    """A plan's request with its variables."""
+    places = plan.entities[0].targets[0].path if plan.entities else plan.path
+    return SubgraphRequest(
+        subgraph=plan.subgraph,
+        document=plan.document,
+        operation_name=plan.operation_name,
+        variables=variables,
+        kind="mutation" if plan.mutation else "query",
+        path=tuple(segment for segment in places if isinstance(segment, str)),
+        entities=tuple((each.response_key, each.variable) for each in plan.entities),
+        context=context,
+        id=plan.id,
+    )
+
+
+def _same(sent: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return bool(msgspec.to_builtins(dict(sent)) == wanted)
