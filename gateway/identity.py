@@ -18,29 +18,25 @@ def clean_id(value: str | None) -> str | None:
     return value if value is not None and _CLEAN_ID.fullmatch(value) else None
 
 
-def request_id(scope: Scope) -> str:
-    """The request's id: the client's `x-request-id` if it is clean, else a new one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            found = clean_id(value.decode("latin-1"))
-            if found is not None:
-                return found
-    return uuid.uuid4().hex
+def request_id(headers: Mapping[str, str]) -> str:
+    """The request's id: the client's `x-request-id` if it is clean, else a new one; `headers` by lower-case name."""
+    return clean_id(headers.get("x-request-id")) or uuid.uuid4().hex
 
 
 class Identifier:
     """Makes the Caller of a request. Tenant and user are taken from trusted proxies only."""
 
     def __init__(self, config: IdentityConfig, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
-        self._config = config
+        self._tenant_header = config.tenant_header.lower()
+        self._user_header = config.user_header.lower()
         self._trusted = trusted
 
     def caller(self, scope: Scope, headers: Mapping[str, str], request_id: str, deadline: float) -> Caller:
-        """The caller; `headers` look names up whatever their case."""
+        """The caller; `headers` by lower-case name."""
         tenant = user = None
         if self._trusts(scope):
-            tenant = headers.get(self._config.tenant_header) or None
-            user = headers.get(self._config.user_header) or None
+            tenant = headers.get(self._tenant_header) or None
+            user = headers.get(self._user_header) or None
         return Caller(
             request_id=request_id,
             correlation_id=clean_id(headers.get("x-correlation-id")) or request_id,

@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> None:
         loop="uvloop",
         http="httptools",
         access_log=False,
+        proxy_headers=False,  # whose word is taken for who the client is, is `identity`'s to say
         server_header=False,
         log_level="warning",
         timeout_graceful_shutdown=30,

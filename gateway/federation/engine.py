@@ -127,20 +127,22 @@ class FederationEngine:
         self, plan: Plan, variables: Mapping[str, Any] | None = None, context: object = None
     ) -> dict[str, Any]:
         """Run a plan of this engine; otherwise as `execute`. `data` may be a Struct that encodes as it should."""
-        definitions = plan.operation.node.variable_definitions or ()
-        coerced = get_variable_values(self.api_schema, definitions, dict(variables or {}))
-        if isinstance(coerced, list):
-            return {"errors": [_entry(error, "BAD_USER_INPUT") for error in coerced]}
-        program = self._programs.of(plan, coerced.coerced)
+        values: Mapping[str, Any] = {}
+        if definitions := plan.operation.node.variable_definitions:
+            coerced = get_variable_values(self.api_schema, definitions, dict(variables or {}))
+            if isinstance(coerced, list):
+                return {"errors": [_entry(error, "BAD_USER_INPUT") for error in coerced]}
+            values = coerced.coerced
+        program = self._programs.of(plan, values)
 
         async def plain(fetcher: SubgraphFetcher) -> dict[str, Any]:
             return await execute_plan(
-                self.model, self.api_schema, plan, fetcher=fetcher, variables=coerced.coerced, context=context
+                self.model, self.api_schema, plan, fetcher=fetcher, variables=values, context=context
             )
 
         if program is None:
             return await plain(self._fetcher)
-        return await run_program(program, self._fetcher, coerced.coerced, context, plain)
+        return await run_program(program, self._fetcher, values, context, plain)
 
 
 def _entry(error: GraphQLError, code: str) -> dict[str, Any]:

@@ -13,12 +13,16 @@ class ClientDisconnected(Exception):  # an event, not a failure
     """The client closed the connection; there is nobody to answer."""
 
 
-async def until_disconnected(work: Awaitable[T], receive: Receive) -> T:
+_PATIENCE_S = 0.05
+"""Work that is done sooner is not watched: the watching would cost more than the work that a hang-up could save."""
+
+
+async def until_disconnected(work: Awaitable[T], receive: Receive, *, patience_s: float = _PATIENCE_S) -> T:
     """Await `work`; cancel it and raise `ClientDisconnected` once `receive` tells of `http.disconnect`.
 
-    The request's body must have been read. `work` runs in the calling task. When this returns or raises, `work` has
-    ended and no task is left. A cancellation from outside passes through, also when both come at once: this counts
-    its own cancellation as `asyncio.timeout` does.
+    Begins to look after `patience_s`. The request's body must have been read. `work` runs in the calling task. When
+    this returns or raises, `work` has ended and no task is left. A cancellation from outside passes through, also when
+    both come at once: this counts its own cancellation as `asyncio.timeout` does.
     """
     parent = asyncio.current_task()
     if parent is None:  # pragma: no cover  # a coroutine awaited outside of asyncio
@@ -33,16 +37,25 @@ async def until_disconnected(work: Awaitable[T], receive: Receive) -> T:
         gone = True
         parent.cancel()
 
-    watcher = asyncio.create_task(watch())
+    watcher: asyncio.Task[None] | None = None
+
+    def begin() -> None:
+        nonlocal watcher
+        watcher = loop.create_task(watch())
+
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(patience_s, begin)
     try:
         try:
             result = await work
         finally:
-            # Cancelled before it can run again, so a late disconnect does not reach the parent.
-            watcher.cancel()
-            await asyncio.wait({watcher})
-            if not watcher.cancelled():
-                watcher.exception()  # looked at, so a server whose receive fails makes no noise here
+            timer.cancel()
+            if watcher is not None:
+                # Cancelled before it can run again, so a late disconnect does not reach the parent.
+                watcher.cancel()
+                await asyncio.wait({watcher})
+                if not watcher.cancelled():
+                    watcher.exception()  # looked at, so a server whose receive fails makes no noise here
     except BaseException as error:
         if gone and parent.uncancel() <= requested_before:
             raise ClientDisconnected from error

@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 
 import msgspec
 from graphql import OperationType
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clients.clock import Clock, SystemClock
@@ -39,14 +38,14 @@ class Exchange:
 
     Attributes:
         request_id: goes into every error and into the response header `x-request-id`.
-        headers: of the request; not filtered.
+        headers: of the request, by lower-case name; not filtered. Several of one name are joined.
         media_type: what the answer will be written as.
         scope: the ASGI scope, for what other layers put into its `state`.
     """
 
     request_id: str
     method: str
-    headers: Headers
+    headers: Mapping[str, str]
     params: GraphQLParams
     media_type: MediaType
     received_at: datetime
@@ -74,7 +73,7 @@ class Answer:
         errors: entries made by `gateway.http.errors.error_entry`, sent as they are.
         extensions: by name.
         status: of the response; None follows the specification for the media type.
-        headers: of the response, by lower-case name; they win over the endpoint's.
+        headers: of the response, by lower-case name, beside the endpoint's own.
     """
 
     data: Any = msgspec.UNSET
@@ -91,7 +90,7 @@ OnError: TypeAlias = Callable[[Exception, str], None]
 """Gets the cause of an answer that was masked, and the request id that the client was told."""
 
 
-def new_request_id(_scope: Scope) -> str:
+def new_request_id(_headers: Mapping[str, str]) -> str:
     """A random id."""
     return uuid.uuid4().hex
 
@@ -106,7 +105,7 @@ class GraphQLEndpoint:
         max_body_bytes: of a request's body, and of its query string.
         body_timeout_s: to receive a whole body.
         param_limits: of `variables` and `extensions`.
-        request_id: finds or makes the id of a request.
+        request_id: finds the id of a request in its headers, or makes one.
         clock: for `body_timeout_s` and the timestamps in errors.
     """
 
@@ -119,7 +118,7 @@ class GraphQLEndpoint:
         max_body_bytes: int = 1_000_000,
         body_timeout_s: float = 30.0,
         param_limits: ParamLimits | None = None,
-        request_id: Callable[[Scope], str] = new_request_id,
+        request_id: Callable[[Mapping[str, str]], str] = new_request_id,
         clock: Clock | None = None,
     ) -> None:
         self._handler = handler
@@ -133,12 +132,12 @@ class GraphQLEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. Returns without an answer when the client has gone."""
-        headers = Headers(scope=scope)
-        accept = ", ".join(headers.getlist("accept")) or None
+        headers = _headers(scope)
+        accept = headers.get("accept") or None
         if self._graphiql is not None and scope["method"] == "GET" and prefers_html(accept):
             await self._graphiql(scope, receive, send)
             return
-        request_id = self._request_id(scope)
+        request_id = self._request_id(headers)
         media_type = MediaType.JSON
         try:
             # The method first: a wrong one is wrong whatever it accepts.
@@ -157,16 +156,12 @@ class GraphQLEndpoint:
             self._on_error(error, request_id)
             answer = self._masked(request_id)
             status, body = 500, _encode(answer)
-        headers_out = {
-            "content-type": media_type.content_type,
-            "content-length": str(len(body)),
-            "vary": "accept",
-            "cache-control": "no-store",
-            "x-content-type-options": "nosniff",
-            "x-request-id": request_id,
-            **answer.headers,
-        }
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers_out.items()]
+        raw = [
+            *_FIXED_HEADERS[media_type],
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", request_id.encode("latin-1")),
+            *((name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()),
+        ]
         await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": body})
 
@@ -176,7 +171,7 @@ class GraphQLEndpoint:
             raise MethodNotAllowed("GraphQL is asked with GET or POST.", allow="GET, POST")
 
     async def _read(
-        self, scope: Scope, receive: Receive, headers: Headers, media_type: MediaType, request_id: str
+        self, scope: Scope, receive: Receive, headers: Mapping[str, str], media_type: MediaType, request_id: str
     ) -> Exchange:
         received_at = self._clock.wall()
         if scope["method"] == "GET":
@@ -186,7 +181,7 @@ class GraphQLEndpoint:
                 raise UriTooLong(f"The query string is larger than {self._max_body_bytes} bytes.")
             found = params.from_query_string(query_string, self._param_limits)
         else:
-            check_content_type(headers.getlist("content-type"), headers.get("content-encoding"))
+            check_content_type(headers.get("content-type"), headers.get("content-encoding"))
             found = params.from_body(await self._read_body(receive, headers), self._param_limits)
         return Exchange(
             request_id=request_id,
@@ -198,7 +193,7 @@ class GraphQLEndpoint:
             scope=scope,
         )
 
-    async def _read_body(self, receive: Receive, headers: Headers) -> bytes:
+    async def _read_body(self, receive: Receive, headers: Mapping[str, str]) -> bytes:
         """The whole body. What `Content-Length` says can only refuse it early; what arrives is counted."""
         stated = headers.get("content-length", "")
         if stated.isascii() and stated.isdigit() and int(stated[:20]) > self._max_body_bytes:
@@ -250,6 +245,25 @@ class GraphQLEndpoint:
         )
         return Answer(errors=[entry])
 
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """By lower-case name, as ASGI gives them; several of one name are joined (RFC 9110 §5.3)."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+_FIXED_HEADERS = {
+    media_type: (
+        (b"content-type", media_type.content_type.encode()),
+        (b"vary", b"accept"),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    )
+    for media_type in MediaType
+}
 
 # What is left of a body is not read: the connection cannot be used again.
 _CLOSE = {"connection": "close"}

@@ -130,17 +130,19 @@ def _ranges(accept: str) -> Iterator[_MediaRange]:
         yield _MediaRange(name, float(quality), 0 if kind == "*" else 1 if subtype == "*" else 2)
 
 
-def check_content_type(values: Sequence[str], content_encoding: str | None = None) -> None:
+def check_content_type(value: str | None, content_encoding: str | None = None) -> None:
     """Raise `UnsupportedMediaType` unless the body is JSON in UTF-8, and says so.
 
     Args:
-        values: every `Content-Type` header of the request; exactly one is needed. A browser cannot send
-            `application/json` across sites without a preflight, so this is the CSRF check of POST as well.
+        value: the `Content-Type` header; a second one would be joined to it by a comma, and is refused. A browser
+            cannot send `application/json` across sites without a preflight, so this is the CSRF check of POST as well.
         content_encoding: the `Content-Encoding` header; only `identity` is read.
     """
-    if len(values) != 1:
+    if value == MediaType.JSON and content_encoding is None:  # as nearly all say it
+        return
+    if value is None or "," in value:
         raise UnsupportedMediaType("A POST request needs one Content-Type header: application/json.")
-    name, parameters = _media_type(values[0])
+    name, parameters = _media_type(value)
     if name != MediaType.JSON:
         raise UnsupportedMediaType("The Content-Type of a POST request must be application/json.")
     if not _is_utf8(parameters):

@@ -133,6 +133,14 @@ class Model:
         self._interfaces: dict[str, tuple[str, ...]] = {}
         self._graph_of_name = {subgraph.name: graph for graph, subgraph in subgraphs.items()}
         self._implementers: dict[tuple[str, str], set[str]] = {}
+        self.override_labels = frozenset(
+            join.override_label
+            for type_ in types.values()
+            for field_ in type_.fields.values()
+            for join in field_.joins
+            if join.override_label
+        )
+        """Labels that decide, request by request, which subgraph resolves an overridden field."""
         for type_ in types.values():
             for graph, interfaces in type_.interfaces.items():
                 if type_.kind is Kind.OBJECT:
@@ -222,17 +230,6 @@ class Model:
     def root(self, operation: OperationType) -> str | None:
         """Name of the root type, None when the supergraph has none."""
         return self.roots.get(operation)
-
-    @property
-    def override_labels(self) -> frozenset[str]:
-        """Labels that decide, request by request, which subgraph resolves an overridden field."""
-        return frozenset(
-            join.override_label
-            for type_ in self.types.values()
-            for field_ in type_.fields.values()
-            for join in field_.joins
-            if join.override_label
-        )
 
     def summary(self) -> Mapping[str, Any]:
         """Counts for logs and status pages."""

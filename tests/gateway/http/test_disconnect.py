@@ -1,11 +1,15 @@
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from starlette.types import Message
 
-from gateway.http.disconnect import ClientDisconnected, until_disconnected
+from gateway.http import disconnect
+from gateway.http.disconnect import ClientDisconnected
 from tests.testkit.waiting import DEADLINE_S, until_true
+
+until_disconnected = partial(disconnect.until_disconnected, patience_s=0)
 
 
 class Client:
@@ -14,9 +18,11 @@ class Client:
     def __init__(self) -> None:
         self.messages: asyncio.Queue[Message] = asyncio.Queue()
         self.waiting = 0
+        self.watched = 0
 
     async def receive(self) -> Message:
         self.waiting += 1
+        self.watched += 1
         try:
             return await self.messages.get()
         finally:
@@ -55,6 +61,12 @@ async def test_work_that_ends_gives_its_result_and_receive_is_let_go() -> None:
     work.released.set()
     assert await until_disconnected(work.run(), client.receive) == "done"
     assert client.waiting == 0
+
+
+async def test_work_that_is_quick_is_not_watched() -> None:
+    client = Client()
+    assert await disconnect.until_disconnected(asyncio.sleep(0, "done"), client.receive, patience_s=60) == "done"
+    assert client.watched == 0
 
 
 async def test_work_runs_in_the_calling_task() -> None:
@@ -180,8 +192,7 @@ async def test_a_cancellation_from_outside_passes_though_the_client_goes_at_the_
     client, work = Client(), Work()
     task = asyncio.create_task(until_disconnected(work.run(), client.receive))
     await work.began.wait()
-    await asyncio.sleep(0)
-    assert client.waiting == 1
+    await until_true(lambda: client.waiting == 1, "the client to be watched")
     if client_first:
         client.go()
         await until_true(lambda: client.waiting == 0, "the disconnect to be seen")

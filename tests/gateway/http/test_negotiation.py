@@ -169,44 +169,44 @@ def test_a_page_is_preferred_only_where_html_is_named_and_ranks_first(accept: st
     ],
 )
 def test_a_body_said_to_be_json_in_utf8_is_read(content_type: str) -> None:
-    check_content_type([content_type])
+    check_content_type(content_type)
     assert is_json(content_type)
 
 
 @pytest.mark.parametrize(
-    "values",
+    "value",
     [
-        [],
-        [""],
-        ["text/plain"],
-        ["application/graphql"],
-        ["application/graphql-response+json"],
-        ["application/x-www-form-urlencoded"],
-        ["multipart/form-data; boundary=x"],
-        ["text/plain; application/json"],
-        ["text/plain, application/json"],
-        ["application/json, text/plain"],
-        ["application/json", "text/plain"],
-        ["application/json", "application/json"],
-        ["application/json; charset=utf-16"],
-        ["application/json; charset=iso-8859-1"],
-        ["application/json; charset="],
+        None,
+        "",
+        "text/plain",
+        "application/graphql",
+        "application/graphql-response+json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "text/plain; application/json",
+        "text/plain, application/json",
+        "application/json, text/plain",
+        "application/json; charset=utf-8, text/plain",
+        "application/json, application/json",
+        "application/json; charset=utf-16",
+        "application/json; charset=iso-8859-1",
+        "application/json; charset=",
     ],
 )
-def test_any_other_body_is_refused(values: list[str]) -> None:
+def test_any_other_body_is_refused(value: str | None) -> None:
     with pytest.raises(UnsupportedMediaType):
-        check_content_type(values)
+        check_content_type(value)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "x"])
 def test_a_compressed_body_is_refused(encoding: str) -> None:
     with pytest.raises(UnsupportedMediaType, match="Content-Encoding"):
-        check_content_type(["application/json"], encoding)
+        check_content_type("application/json", encoding)
 
 
 @pytest.mark.parametrize("encoding", [None, "", "identity", " Identity "])
 def test_a_body_without_compression_is_read(encoding: str | None) -> None:
-    check_content_type(["application/json"], encoding)
+    check_content_type("application/json", encoding)
 
 
 @pytest.mark.parametrize("content_type", [None, "", "text/plain", "text/plain;application/json", "x, application/json"])
