@@ -13,7 +13,7 @@ from graphql.execution.values import get_variable_values
 
 from gateway.federation.errors import InvalidDocument, PlanningError
 from gateway.federation.executor import SubgraphFetcher, execute_plan
-from gateway.federation.executor.compiled import Programs, run_program
+from gateway.federation.executor.compiled import Program, Programs, run_program
 from gateway.federation.planner import Plan, PlanLimits, Planner
 from gateway.federation.planner.limits import Clock
 from gateway.federation.supergraph import Model, derive_api_schema, parse_supergraph
@@ -122,6 +122,10 @@ class FederationEngine:
             PlanningError: it has no plan.
         """
         return self._planner.plan(document, operation_name, labels & self.model.override_labels)
+
+    def program(self, plan: Plan, variables: Mapping[str, Any] | None = None) -> Program | str:
+        """What runs a plan of this engine for these variables; the reason, where it is the plain executor."""
+        return self._programs.found(plan, variables or {})
 
     async def run(
         self, plan: Plan, variables: Mapping[str, Any] | None = None, context: object = None
