@@ -1,7 +1,7 @@
 """The composition root: builds everything, hands it to whoever needs it, and owns its lifetime."""
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from clients.clock import Clock, SystemClock
-from gateway import identity
+from gateway import collector, identity
 from gateway.config import Config, ConfigError, FederationConfig, load
 from gateway.http.endpoint import Answer, Exchange, GraphQLEndpoint
 from gateway.http.graphiql import GraphiQL
@@ -65,7 +65,12 @@ class Application(Starlette):
 
 
 def create_app(
-    config: Config, *, wires: Wires = pyreqwest_wire, clock: Clock | None = None, random: Random | None = None
+    config: Config,
+    *,
+    wires: Wires = pyreqwest_wire,
+    clock: Clock | None = None,
+    random: Random | None = None,
+    on_settled: Callable[[], None] = lambda: None,
 ) -> Application:
     """The gateway as an ASGI application.
 
@@ -74,6 +79,7 @@ def create_app(
         wires: how upstreams are reached; pyreqwest by default.
         clock: all time comes from it.
         random: all jitter comes from it.
+        on_settled: called when what lives long has been built, and again when a supergraph has been replaced.
 
     Raises:
         SchemaError: a module of `imports` cannot be used.
@@ -86,11 +92,12 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        parts = Parts(wires, UpstreamLog(), clock, random or Random(), log.masked)
+        parts = Parts(wires, UpstreamLog(), clock, random or Random(), log.masked, on_settled)
         async with open_runtime(config, schema, parts) as runtime:
             identifier = Identifier(config.identity, config.trusted_networks())
             serving.pipeline = OperationPipeline(runtime, identifier, log)
             serving.runtime = runtime
+            on_settled()
             structlog.get_logger("gateway").info("ready", upstreams=len(runtime.upstreams))
             try:
                 yield
@@ -139,7 +146,8 @@ def from_environment() -> Application:
     file = os.environ.get(CONFIG_VARIABLE)
     config = load_config(Path(file) if file else None, os.environ.get(SUPERGRAPH_VARIABLE) or None)
     configure_logs(config)
-    return create_app(config)
+    collector.tune()
+    return create_app(config, on_settled=collector.settle)
 
 
 def configure_logs(config: Config) -> None:

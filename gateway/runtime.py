@@ -107,6 +107,7 @@ class Parts:
     Attributes:
         wires: makes each service's wire; what it makes is closed with the runtime.
         on_masked: gets the cause of each masked error of the local subgraph.
+        on_settled: called when a supergraph has been replaced and the old one is gone.
     """
 
     wires: Wires
@@ -114,6 +115,7 @@ class Parts:
     clock: Clock
     random: Random
     on_masked: OnMasked
+    on_settled: Callable[[], None] = lambda: None
 
 
 def load_schema(config: Config) -> strawberry.Schema:
@@ -175,6 +177,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
                 last_good=Path(federation.last_good) if federation.last_good else None,
                 clock=clock,
                 accept=partial(require_routes, subgraph_routes(schema, config)),
+                on_drained=parts.on_settled,
             )
             await stack.enter_async_context(supergraph)
         yield Runtime(

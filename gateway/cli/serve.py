@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 import uvicorn
 
+from gateway import collector
 from gateway.app import CONFIG_VARIABLE, SUPERGRAPH_VARIABLE, configure_logs, create_app, load_config
 from gateway.cli.numbers import count, port
 from gateway.cli.supergraph import require_supergraph
@@ -36,7 +37,8 @@ def run(options: argparse.Namespace) -> None:
     config = load_config(options.config, options.supergraph)
     configure_logs(config)
     require_supergraph(config)
-    app = create_app(config)
+    collector.tune()
+    app = create_app(config, on_settled=collector.settle)
     host = options.host or config.server.host
     port = config.server.port if options.port is None else options.port
     structlog.get_logger("gateway").info("starting", host=host, port=port, workers=options.workers)

@@ -154,6 +154,7 @@ class ServedSupergraph:
         last_good: where the last good supergraph is kept; started from when the source is down.
         clock: all time comes from it.
         accept: raises a FederationError when what else is configured does not fit a supergraph.
+        on_drained: called when a replaced supergraph is no longer in use.
     """
 
     def __init__(
@@ -169,6 +170,7 @@ class ServedSupergraph:
         last_good: Path | None,
         clock: Clock,
         accept: Callable[[Model], None] | None = None,
+        on_drained: Callable[[], None] = lambda: None,
     ) -> None:
         self._source = source
         self._services = services
@@ -181,6 +183,7 @@ class ServedSupergraph:
         self._last_good = last_good
         self._clock = clock
         self._accept = accept
+        self._on_drained = on_drained
         self._log = structlog.get_logger("supergraph")
         self._stacks: dict[str, AsyncExitStack] = {}
         self._draining: dict[asyncio.Task[None], _Drain] = {}
@@ -333,7 +336,11 @@ class ServedSupergraph:
 
         task = asyncio.create_task(close_when_idle(), name="breakwater supergraph drain")
         self._draining[task] = _Drain(replaced, retired)
-        task.add_done_callback(self._draining.pop)
+        task.add_done_callback(self._drained)
+
+    def _drained(self, task: asyncio.Task[None]) -> None:
+        del self._draining[task]
+        asyncio.get_running_loop().call_soon(self._on_drained)  # later: until then the task holds on to the snapshot
 
     def _wanted(self, model: Model) -> list[Service]:
         """The services of a supergraph's remote subgraphs: what gateway.yaml says of them, else the defaults."""
