@@ -1,9 +1,9 @@
 """Python's cyclic garbage collector, set for a server.
 
-The defaults suit scripts: a collection for every 700 objects that stay, now and then a walk over everything there is,
-which here is mostly schemas and syntax trees that live as long as the process. A request makes hundreds of objects, most
-of them gone by reference count before any collection looks. Measured on the four-subgraph benchmark query: a fifth of
-the CPU.
+The defaults suit scripts: a collection for every 700 objects that stay, now and then a walk over all there is, which
+here is mostly schemas and syntax trees that live as long as the process. A request makes hundreds of objects, most of
+them gone by reference count before any collection looks. Measured on the four-subgraph benchmark query: a fifth of the
+CPU.
 """
 
 import gc

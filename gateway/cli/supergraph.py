@@ -1,8 +1,9 @@
-"""`gateway compose` and `gateway plan`: what the federation engine would serve, and how it would answer."""
+"""`gateway compose`, `plan` and `explain`: what the federation engine would serve, and how it would answer."""
 
 import argparse
 import asyncio
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from gateway.config import Config, ConfigError, is_url
 from gateway.federation.engine import FederationEngine
 from gateway.federation.errors import InvalidDocument, PlanningError
 from gateway.federation.executor import SubgraphRequest, SubgraphResponse
+from gateway.federation.executor.compiled import describe
+from gateway.federation.planner import Plan
 from gateway.federation.rest_routes import require_routes
 from gateway.federation.source import Fetched, SourceError, find_source
 from gateway.federation.supergraph import derive_api_schema, parse_supergraph
@@ -21,18 +24,30 @@ from gateway.yaml_source import Finding
 
 
 def add_to(commands: Any) -> None:
-    """Add both commands to the parser."""
+    """Add the commands to the parser."""
     compose: argparse.ArgumentParser = commands.add_parser("compose", help="compose the subgraphs of gateway.yaml")
     compose.add_argument("--config", type=Path, default=Path("gateway.yaml"), help="default: gateway.yaml")
     compose.add_argument("--output", type=Path, help="file to write; default: standard output")
     compose.set_defaults(run=_compose)
     plan: argparse.ArgumentParser = commands.add_parser("plan", help="print the plan of an operation")
-    plan.add_argument("--config", type=Path, help="default: gateway.yaml, unless --supergraph is given")
-    plan.add_argument("--supergraph", help="file or URL of a supergraph SDL")
-    plan.add_argument("--operation", help="its name, when the file has several")
-    plan.add_argument("--label", action="append", default=[], help="an override label that is on; may be repeated")
-    plan.add_argument("query", type=Path, help="file with the operation")
+    _add_operation(plan)
     plan.set_defaults(run=_plan)
+    explain: argparse.ArgumentParser = commands.add_parser(
+        "explain", help="print the plan of an operation, and what it is compiled to or why it is not"
+    )
+    _add_operation(explain)
+    explain.add_argument(
+        "--on", action="append", default=[], metavar="VARIABLE", help="a condition's variable that is true; repeatable"
+    )
+    explain.set_defaults(run=_explain)
+
+
+def _add_operation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, help="default: gateway.yaml, unless --supergraph is given")
+    parser.add_argument("--supergraph", help="file or URL of a supergraph SDL")
+    parser.add_argument("--operation", help="its name, when the file has several")
+    parser.add_argument("--label", action="append", default=[], help="an override label that is on; may be repeated")
+    parser.add_argument("query", type=Path, help="file with the operation")
 
 
 def find_supergraph(config: Config) -> Fetched:
@@ -87,11 +102,24 @@ def _compose(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
+    return _planned(options, lambda _, plan: str(plan))
+
+
+def _explain(options: argparse.Namespace) -> int:
+    def explained(engine: FederationEngine, plan: Plan) -> str:
+        program = engine.program(plan, dict.fromkeys(options.on, True))
+        how = f"plain executor: {program}" if isinstance(program, str) else f"compiled\n{describe(program)}"
+        return f"{plan}\n\n{how}"
+
+    return _planned(options, explained)
+
+
+def _planned(options: argparse.Namespace, show: Callable[[FederationEngine, Plan], str]) -> int:
     found = find_supergraph(load_config(options.config, options.supergraph))
     engine = FederationEngine(found.sdl, _Nowhere())
     try:
         text = options.query.read_text(encoding="utf-8")
-        print(engine.plan(text, options.operation, frozenset(options.label)))
+        print(show(engine, engine.plan(text, options.operation, frozenset(options.label))))
     except OSError as error:
         print(f"{options.query}: cannot be read: {error.strerror}", file=sys.stderr)
     except UnicodeDecodeError:

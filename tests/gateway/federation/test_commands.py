@@ -152,10 +152,10 @@ def test_compose_to_a_place_that_is_none(config: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().err == "/nowhere/at/all: cannot be written: No such file or directory\n"
 
 
-def plan(supergraph: Path, text: str | bytes, *more: str) -> int:
+def plan(supergraph: Path, text: str | bytes, *more: str, command: str = "plan") -> int:
     query = supergraph.parent / "query.graphql"
     query.write_bytes(text.encode() if isinstance(text, str) else text)
-    return main(["plan", "--supergraph", str(supergraph), *more, str(query)])
+    return main([command, "--supergraph", str(supergraph), *more, str(query)])
 
 
 def test_plan_prints_who_is_asked_for_what(supergraph: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,6 +185,22 @@ def test_plan_says_what_is_wrong_with_a_query(
 def test_plan_of_one_of_several_operations(supergraph: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert plan(supergraph, "query A { pets } query B { product(upc: 1) { name } }", "--operation", "A") == 0
     assert capsys.readouterr().out.startswith("1 pets\n")
+
+
+def test_explain_shows_what_an_operation_is_compiled_to(supergraph: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "query ($more: Boolean!) { products { name pet @include(if: $more) } }"
+    assert plan(supergraph, text, "--on", "more", command="explain") == 0
+    assert capsys.readouterr().out.partition("\n\n")[2] == (
+        "compiled\nthe root (Query)\n  products: [Product!]!, from 1\n"
+        "products (Product)\n  name: String!, from 1\n  pet: String, from 2\n  upc, for requests only, from 1\n"
+    )
+    assert plan(supergraph, text, command="explain") == 0
+    assert "pet: String" not in capsys.readouterr().out
+
+
+def test_explain_says_why_an_operation_is_not_compiled(supergraph: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert plan(supergraph, "{ products { kind: __typename } }", command="explain") == 0
+    assert capsys.readouterr().out.endswith("\n\nplain executor: products.kind is an alias of __typename\n")
 
 
 def test_plan_of_a_file_that_is_missing(supergraph: Path, capsys: pytest.CaptureFixture[str]) -> None:
