@@ -59,16 +59,17 @@ class Shape:
     Attributes:
         data: the class of `data`.
         decode: of the JSON text of `data`.
-        decode_answer: of a whole response; gives its `data`, or None where it has errors or no data.
+        operation: the operation whose answers are of this shape, once somebody has made it.
     """
 
-    __slots__ = ("__weakref__", "_envelope", "data", "decode")
+    __slots__ = ("_envelope", "data", "decode", "operation")
 
     def __init__(self, data: type[msgspec.Struct]) -> None:
         self.data = data
         self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(data).decode
         envelope = msgspec.defstruct("Envelope", [("data", data | None, None), ("errors", Any, None)])
         self._envelope = msgspec.json.Decoder(envelope).decode
+        self.operation: SubgraphOperation | None = None
 
     def decode_answer(self, body: bytes) -> Any:
         """`data` of a response; None when it has errors, no data, or is anything else than it should be."""

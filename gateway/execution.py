@@ -18,6 +18,8 @@ from gateway.federation.supergraph import active_labels
 from gateway.http.documents import Document, DocumentCache, Operation
 from schema.build import core_schema
 
+_NO_LABELS: frozenset[str] = frozenset()
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -131,18 +133,22 @@ class _Federated:
 
     async def execute(self, asked: Asked) -> Executed:
         """See `Executable`."""
-        with self._snapshot.in_use():
+        snapshot = self._snapshot
+        snapshot.begin()
+        try:
             return await self._execute(asked)
+        finally:
+            snapshot.end()
 
     async def _execute(self, asked: Asked) -> Executed:
         engine = self._snapshot.engine
-        labels = active_labels(engine.model, self._random.random())
+        labels = active_labels(engine.model, self._random.random()) if engine.model.override_labels else _NO_LABELS
         try:
-            plan = self._snapshot.plan(asked.document, asked.operation.name, labels)
+            prepared = self._snapshot.prepared(asked.document, asked.operation.name, labels)
         except PlanningError as error:
             return Executed(
                 errors=[asked.formatter.planned({"message": str(error), "extensions": {"code": error.code}})]
             )
-        answer = await engine.run(plan, asked.variables, asked.context)
+        answer = await engine.run(prepared, asked.variables, asked.context)
         errors = [asked.formatter.planned(entry) for entry in answer.get("errors", ())]
-        return Executed(answer.get("data", msgspec.UNSET), errors, plan)
+        return Executed(answer.get("data", msgspec.UNSET), errors, prepared.plan)

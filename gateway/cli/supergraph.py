@@ -14,8 +14,7 @@ from gateway.config import Config, ConfigError, is_url
 from gateway.federation.engine import FederationEngine
 from gateway.federation.errors import InvalidDocument, PlanningError
 from gateway.federation.executor import SubgraphRequest, SubgraphResponse
-from gateway.federation.executor.compiled import describe
-from gateway.federation.planner import Plan
+from gateway.federation.executor.compiled import Prepared, describe
 from gateway.federation.rest_routes import require_routes
 from gateway.federation.source import Fetched, SourceError, find_source
 from gateway.federation.supergraph import derive_api_schema, parse_supergraph
@@ -102,24 +101,24 @@ def _compose(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    return _planned(options, lambda _, plan: str(plan))
+    return _planned(options, lambda prepared: str(prepared.plan))
 
 
 def _explain(options: argparse.Namespace) -> int:
-    def explained(engine: FederationEngine, plan: Plan) -> str:
-        program = engine.program(plan, dict.fromkeys(options.on, True))
+    def explained(prepared: Prepared) -> str:
+        program = prepared.program(dict.fromkeys(options.on, True))
         how = f"plain executor: {program}" if isinstance(program, str) else f"compiled\n{describe(program)}"
-        return f"{plan}\n\n{how}"
+        return f"{prepared.plan}\n\n{how}"
 
     return _planned(options, explained)
 
 
-def _planned(options: argparse.Namespace, show: Callable[[FederationEngine, Plan], str]) -> int:
+def _planned(options: argparse.Namespace, show: Callable[[Prepared], str]) -> int:
     found = find_supergraph(load_config(options.config, options.supergraph))
     engine = FederationEngine(found.sdl, _Nowhere())
     try:
         text = options.query.read_text(encoding="utf-8")
-        print(show(engine, engine.plan(text, options.operation, frozenset(options.label))))
+        print(show(engine.prepared(text, options.operation, frozenset(options.label))))
     except OSError as error:
         print(f"{options.query}: cannot be read: {error.strerror}", file=sys.stderr)
     except UnicodeDecodeError:

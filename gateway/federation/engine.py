@@ -12,8 +12,8 @@ from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, validate
 from graphql.execution.values import get_variable_values
 
 from gateway.federation.errors import InvalidDocument, PlanningError
-from gateway.federation.executor import SubgraphFetcher, execute_plan
-from gateway.federation.executor.compiled import Program, Programs, run_program
+from gateway.federation.executor import SubgraphFetcher, execute_plan, typed
+from gateway.federation.executor.compiled import Prepared, run_program
 from gateway.federation.planner import Plan, PlanLimits, Planner
 from gateway.federation.planner.limits import Clock
 from gateway.federation.supergraph import Model, derive_api_schema, parse_supergraph
@@ -54,12 +54,18 @@ class FederationEngine:
         self.model = parse_supergraph(supergraph) if isinstance(supergraph, str) else supergraph
         self.api_schema: GraphQLSchema = derive_api_schema(self.model)
         self._fetcher = fetcher
+        self._fetch_typed = typed(fetcher)
         self._planner = Planner(self.model, limits, clock)
-        self._programs = Programs(self.model, self.api_schema)
-        self._plans: LRUCache[_PlanKey, Plan] = LRUCache(plan_cache_size)
+        self._prepared: LRUCache[_PlanKey, Prepared] = LRUCache(plan_cache_size)
 
     def plan(self, document: str, operation_name: str | None = None, labels: frozenset[str] = frozenset()) -> Plan:
-        """The plan of one operation, cached by document, operation name and active override labels.
+        """The plan of one operation; see `prepared`."""
+        return self.prepared(document, operation_name, labels).plan
+
+    def prepared(
+        self, document: str, operation_name: str | None = None, labels: frozenset[str] = frozenset()
+    ) -> Prepared:
+        """One operation, ready to run; cached by document, operation name and active override labels.
 
         Planning never waits, so in one event loop concurrent misses plan one after the other and all but the first
         find the plan in the cache. Values of variables are no part of a plan.
@@ -71,10 +77,10 @@ class FederationEngine:
         labels &= self.model.override_labels
         digest = hashlib.blake2b(document.encode(), digest_size=16).digest()
         key = _PlanKey(digest, operation_name, labels)
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._plans[key] = self._planner.plan(self._parse(document), operation_name, labels)
-        return plan
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            prepared = self._prepared[key] = self.prepare(self._parse(document), operation_name, labels)
+        return prepared
 
     def _parse(self, document: str) -> DocumentNode:
         try:
@@ -107,46 +113,46 @@ class FederationEngine:
             labels: progressive override labels that are on for this request.
         """
         try:
-            plan = self.plan(document, operation_name, labels)
+            prepared = self.prepared(document, operation_name, labels)
         except InvalidDocument as invalid:
             return {"errors": [_entry(error, invalid.code) for error in invalid.errors]}
         except PlanningError as error:
             return {"errors": [{"message": str(error), "extensions": {"code": error.code}}]}
-        answer = await self.run(plan, variables, context)
+        answer = await self.run(prepared, variables, context)
         return {**answer, "data": msgspec.to_builtins(answer["data"])} if "data" in answer else answer
 
-    def plan_parsed(self, document: DocumentNode, operation_name: str | None, labels: frozenset[str]) -> Plan:
-        """The plan of a document that is known to be valid; for callers that keep documents and plans themselves.
+    def prepare(self, document: DocumentNode, operation_name: str | None, labels: frozenset[str]) -> Prepared:
+        """An operation of a document that is known to be valid; for callers that keep what they prepared themselves.
 
         Raises:
             PlanningError: it has no plan.
         """
-        return self._planner.plan(document, operation_name, labels & self.model.override_labels)
-
-    def program(self, plan: Plan, variables: Mapping[str, Any] | None = None) -> Program | str:
-        """What runs a plan of this engine for these variables; the reason, where it is the plain executor."""
-        return self._programs.found(plan, variables or {})
+        plan = self._planner.plan(document, operation_name, labels & self.model.override_labels)
+        return Prepared(self.model, self.api_schema, plan)
 
     async def run(
-        self, plan: Plan, variables: Mapping[str, Any] | None = None, context: object = None
+        self, prepared: Prepared, variables: Mapping[str, Any] | None = None, context: object = None
     ) -> dict[str, Any]:
-        """Run a plan of this engine; otherwise as `execute`. `data` may be a Struct that encodes as it should."""
+        """Run an operation of this engine; otherwise as `execute`. `data` may be a Struct that encodes as it should."""
+        plan = prepared.plan
         values: Mapping[str, Any] = {}
         if definitions := plan.operation.node.variable_definitions:
             coerced = get_variable_values(self.api_schema, definitions, dict(variables or {}))
             if isinstance(coerced, list):
                 return {"errors": [_entry(error, "BAD_USER_INPUT") for error in coerced]}
             values = coerced.coerced
-        program = self._programs.of(plan, values)
+        program = prepared.program(values)
 
         async def plain(fetcher: SubgraphFetcher) -> dict[str, Any]:
             return await execute_plan(
                 self.model, self.api_schema, plan, fetcher=fetcher, variables=values, context=context
             )
 
-        if program is None:
+        if isinstance(program, str):
             return await plain(self._fetcher)
-        return await run_program(program, self._fetcher, values, context, plain)
+        return await run_program(
+            program, fetch=self._fetch_typed, fetcher=self._fetcher, variables=values, context=context, plain=plain
+        )
 
 
 def _entry(error: GraphQLError, code: str) -> dict[str, Any]:

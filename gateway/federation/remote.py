@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -35,7 +34,7 @@ class RemoteSubgraphs:
     def __init__(self, upstreams: Mapping[str, Upstream], possible_types: PossibleTypes | None = None) -> None:
         self._upstreams = upstreams
         self._possible_types = possible_types
-        self._operations: LRUCache[tuple[str, str, Shape | None], SubgraphOperation] = LRUCache(_OPERATIONS)
+        self._operations: LRUCache[tuple[str, str], SubgraphOperation] = LRUCache(_OPERATIONS)
 
     async def fetch(self, request: SubgraphRequest) -> SubgraphResponse:
         """Send one request; `request.context` is the request's LoaderScope.
@@ -48,14 +47,15 @@ class RemoteSubgraphs:
     async def fetch_typed(self, request: SubgraphRequest, shape: Shape) -> Received:
         """See `TypedFetcher`."""
         if self._upstreams[request.subgraph].service.routes:  # REST knows no Structs
-            request = replace(request, variables=msgspec.to_builtins(dict(request.variables)))
+            request = msgspec.structs.replace(request, variables=msgspec.to_builtins(dict(request.variables)))
         return await self._receive(request, shape)
 
     async def _receive(self, request: SubgraphRequest, shape: Shape | None) -> Received:
         scope: LoaderScope = request.context  # type: ignore[assignment]  # handed through the engine untouched
         upstream = self._upstreams[request.subgraph]
         undivided = shape if shape is not None and not upstream.caches and not upstream.service.routes else None
-        call = Call(self._operation(request, undivided), request.variables, scope.caller)
+        operation = self._operation(request) if undivided is None else self._undivided(request, undivided)
+        call = Call(operation, request.variables, scope.caller)
         try:
             if request.entities and undivided is None:
                 return await self._entities(upstream, call, request, scope, shape)
@@ -106,23 +106,32 @@ class RemoteSubgraphs:
         typed = None if shape is None else _decoded_entities(shape, request.entities, keys, rows)
         return Received(typed, lambda: _collected(request.entities, chunks, rows))
 
-    def _operation(self, request: SubgraphRequest, shape: Shape | None) -> SubgraphOperation:
-        key = (request.subgraph, request.document, shape)
+    def _operation(self, request: SubgraphRequest) -> SubgraphOperation:
+        key = (request.subgraph, request.document)
         operation = self._operations.get(key)
         if operation is None:
-            name = "_entities" if request.entities else "query" if request.kind == "query" else "mutation"
-            service = self._upstreams[request.subgraph].name
-            operation = subgraph_operation(
-                service,
-                name,
-                request.document,
-                Kind(request.kind),
-                request.entities if shape is None else (),
-                possible_types=self._possible_types,
-                shape=shape,
-            )
-            self._operations[key] = operation
+            operation = self._operations[key] = self._made(request, request.entities)
         return operation
+
+    def _undivided(self, request: SubgraphRequest, shape: Shape) -> SubgraphOperation:
+        """The operation whose answers are decoded whole; kept with the shape, which is for this request alone."""
+        operation = shape.operation
+        if operation is None:
+            operation = shape.operation = self._made(request, (), shape)
+        return operation
+
+    def _made(
+        self, request: SubgraphRequest, slots: Sequence[tuple[str, str]], shape: Shape | None = None
+    ) -> SubgraphOperation:
+        return subgraph_operation(
+            self._upstreams[request.subgraph].name,
+            "_entities" if request.entities else request.kind,
+            request.document,
+            Kind(request.kind),
+            slots,
+            possible_types=self._possible_types,
+            shape=shape,
+        )
 
 
 async def _answers(upstream: Upstream, calls: Sequence[Call]) -> list[Answer | UpstreamError]:

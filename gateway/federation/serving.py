@@ -3,16 +3,15 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import structlog
-from cachetools import LRUCache
 
 from clients.clock import Clock
 from clients.policy import ServicePolicy
@@ -21,8 +20,8 @@ from clients.subgraph import Shape
 from clients.upstream import Upstream
 from gateway.federation.engine import FederationEngine
 from gateway.federation.errors import FederationError, FetchFailed
-from gateway.federation.executor import Received, SubgraphFetcher, SubgraphRequest, SubgraphResponse, fetch_typed
-from gateway.federation.planner import Plan
+from gateway.federation.executor import Received, SubgraphFetcher, SubgraphRequest, SubgraphResponse, typed
+from gateway.federation.executor.compiled import Prepared
 from gateway.federation.remote import RemoteSubgraphs
 from gateway.federation.source import Fetched, Source, SourceError, fetched
 from gateway.federation.supergraph import Model, parse_supergraph
@@ -34,44 +33,45 @@ OpenUpstream = Callable[[Service, AsyncExitStack], Upstream]
 MakeDocuments = Callable[["FederationEngine"], DocumentCache]
 """Makes the cache of documents of an engine's API schema."""
 
-_PLANS = 1_000
-_T = TypeVar("_T")
-
 
 class _Fetchers:
     """Sends each request to the subgraph it is for."""
 
-    def __init__(self, local_name: str | None, local: SubgraphFetcher | None, remote: SubgraphFetcher) -> None:
-        self._local_name = local_name
+    def __init__(self, local: Mapping[str, SubgraphFetcher], remote: SubgraphFetcher) -> None:
         self._local = local
+        self._local_typed = {name: typed(fetcher) for name, fetcher in local.items()}
         self._remote = remote
+        self._remote_typed = typed(remote)
         self._log = structlog.get_logger("supergraph")
 
     async def fetch(self, request: SubgraphRequest) -> SubgraphResponse:
         """See `SubgraphFetcher`. What nobody foresaw is logged: the client is told its kind only."""
-        return await self._told(self._of(request).fetch(request), request)
-
-    async def fetch_typed(self, request: SubgraphRequest, shape: Shape) -> Received:
-        """See `TypedFetcher`."""
-        return await self._told(fetch_typed(self._of(request), request, shape), request)
-
-    def _of(self, request: SubgraphRequest) -> SubgraphFetcher:
-        return self._local if self._local and request.subgraph == self._local_name else self._remote
-
-    async def _told(self, fetching: Awaitable[_T], request: SubgraphRequest) -> _T:
         try:
-            return await fetching
+            return await self._local.get(request.subgraph, self._remote).fetch(request)
         except FetchFailed:
             raise
         except Exception as error:
-            self._log.error("fetch failed unexpectedly", subgraph=request.subgraph, exc_info=error)
+            self._tell(error, request)
             raise
+
+    async def fetch_typed(self, request: SubgraphRequest, shape: Shape) -> Received:
+        """See `TypedFetcher`."""
+        try:
+            return await self._local_typed.get(request.subgraph, self._remote_typed)(request, shape)
+        except FetchFailed:
+            raise
+        except Exception as error:
+            self._tell(error, request)
+            raise
+
+    def _tell(self, error: Exception, request: SubgraphRequest) -> None:
+        self._log.error("fetch failed unexpectedly", subgraph=request.subgraph, exc_info=error)
 
 
 class Snapshot:
     """One supergraph, ready to answer: engine, documents, plans and upstreams belong together and change together.
 
-    Requests that run on it say so (`in_use`), so that what it is made of is closed after the last of them only.
+    Requests that run on it say so (`begin`, `end`), so that what it is made of is closed after the last of them only.
     """
 
     def __init__(
@@ -81,38 +81,37 @@ class Snapshot:
         self.documents = documents
         self.upstreams = upstreams
         self.found = found
-        self._plans: LRUCache[tuple[Document, str | None, frozenset[str]], Plan] = LRUCache(_PLANS)
         self._running = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None
 
-    @contextlib.contextmanager
-    def in_use(self) -> Iterator[None]:
-        """A request runs on it; to be entered before the request waits for anything."""
+    def begin(self) -> None:
+        """A request runs on it, until `end`; to be said before the request waits for anything."""
         self._running += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._running -= 1
-            if not self._running:
-                self._idle.set()
+
+    def end(self) -> None:
+        """A request runs on it no more."""
+        self._running -= 1
+        if not self._running and self._idle is not None:
+            self._idle.set()
+            self._idle = None
 
     async def idle(self) -> None:
         """Return once no request runs on it. Once it is replaced, that is after a request's deadline at the latest."""
-        await self._idle.wait()
+        while self._running:
+            self._idle = self._idle or asyncio.Event()
+            await self._idle.wait()
 
-    def plan(self, document: Document, operation_name: str | None, labels: frozenset[str]) -> Plan:
-        """The plan of an operation. Planning never waits, so concurrent misses plan once.
+    def prepared(self, document: Document, operation_name: str | None, labels: frozenset[str]) -> Prepared:
+        """An operation of one of its documents, kept with the document. Nothing here waits, so it is made once.
 
         Raises:
             PlanningError: it has no plan.
         """
-        key = (document, operation_name, labels)
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._plans[key] = self.engine.plan_parsed(document.ast, operation_name, labels)
-        return plan
+        key = (operation_name, labels)
+        prepared: Prepared | None = document.prepared.get(key)
+        if prepared is None:
+            prepared = document.prepared[key] = self.engine.prepare(document.ast, operation_name, labels)
+        return prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +176,7 @@ class ServedSupergraph:
         self._known = known
         self._open_upstream = open_upstream
         self._make_documents = make_documents
-        self._local_name = local[0] if local else None
-        self._local = local[1] if local else None
+        self._local = dict([local]) if local else {}
         self._poll_interval_s = poll_interval_s
         self._last_good = last_good
         self._clock = clock
@@ -311,7 +309,7 @@ class ServedSupergraph:
                 stack = opened[service.name] = AsyncExitStack()
                 upstreams[service.name] = self._open_upstream(service, stack)
             remote = RemoteSubgraphs(upstreams, model.possible_types)
-            engine = FederationEngine(model, _Fetchers(self._local_name, self._local, remote))
+            engine = FederationEngine(model, _Fetchers(self._local, remote))
             snapshot = Snapshot(engine, self._make_documents(engine), upstreams, found)
         except BaseException:
             await _close(opened.values())
@@ -346,7 +344,7 @@ class ServedSupergraph:
         """The services of a supergraph's remote subgraphs: what gateway.yaml says of them, else the defaults."""
         wanted = []
         for subgraph in model.subgraphs.values():
-            if subgraph.name == self._local_name:
+            if subgraph.name in self._local:
                 continue
             service = self._services.get(subgraph.name) or Service(subgraph.name, ServicePolicy())
             wanted.append(service if service.graphql else replace(service, graphql=subgraph.url))

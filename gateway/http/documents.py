@@ -4,7 +4,7 @@ GraphQL specification, §5 Validation and §6.1 Executing Requests (GetOperation
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from cachetools import LRUCache
@@ -53,12 +53,14 @@ class Document:
         text: the source as the client sent it.
         operations: in document order.
         fragments: by name.
+        prepared: what whoever executes it has made of it, by keys of theirs; gone with the document.
     """
 
     text: str
     ast: DocumentNode
     operations: tuple[Operation, ...]
     fragments: Mapping[str, FragmentDefinitionNode]
+    prepared: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def operation(self, name: str | None = None) -> Operation:
         """GetOperation: the operation of that name, or the only one; raises `OperationUnresolved`."""

@@ -2,20 +2,22 @@
 
 from gateway.federation.executor.execution import execute_plan
 from gateway.federation.executor.fetcher import (
+    FetchTyped,
     Received,
     SubgraphFetcher,
     SubgraphRequest,
     SubgraphResponse,
     TypedFetcher,
-    fetch_typed,
+    typed,
 )
 
 __all__ = [
+    "FetchTyped",
     "Received",
     "SubgraphFetcher",
     "SubgraphRequest",
     "SubgraphResponse",
     "TypedFetcher",
     "execute_plan",
-    "fetch_typed",
+    "typed",
 ]

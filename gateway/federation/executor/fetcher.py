@@ -1,7 +1,7 @@
 """The seam to the subgraphs: what is asked, what comes back."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -9,8 +9,7 @@ import msgspec
 from clients.subgraph import Shape
 
 
-@dataclass(frozen=True, slots=True)
-class SubgraphRequest:
+class SubgraphRequest(msgspec.Struct, frozen=True):
     """One GraphQL request to one subgraph.
 
     Attributes:
@@ -58,8 +57,7 @@ class SubgraphFetcher(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """An answer: decoded, and as it came.
 
     Attributes:
@@ -83,21 +81,25 @@ class TypedFetcher(SubgraphFetcher, Protocol):
         ...
 
 
-async def fetch_typed(fetcher: SubgraphFetcher, request: SubgraphRequest, shape: Shape) -> Received:
-    """`TypedFetcher.fetch_typed` of any fetcher: data of one that does not decode by itself is converted.
+FetchTyped = Callable[[SubgraphRequest, Shape], Awaitable[Received]]
+"""`TypedFetcher.fetch_typed`."""
 
-    Raises:
-        FetchFailed: there is no usable GraphQL response.
-    """
-    typed = getattr(fetcher, "fetch_typed", None)
-    if typed is not None:
-        received: Received = await typed(request, shape)
-        return received
-    response = await fetcher.fetch(replace(request, variables=msgspec.to_builtins(dict(request.variables))))
-    usable = None
-    if not response.errors:
-        try:
-            usable = msgspec.convert(response.data, shape.data)
-        except msgspec.ValidationError:
-            usable = None
-    return Received(usable, lambda: response)
+
+def typed(fetcher: SubgraphFetcher) -> FetchTyped:
+    """`fetch_typed` of any fetcher: data of one that does not decode by itself is converted."""
+    own: FetchTyped | None = getattr(fetcher, "fetch_typed", None)
+    if own is not None:
+        return own
+
+    async def converted(request: SubgraphRequest, shape: Shape) -> Received:
+        variables = msgspec.to_builtins(dict(request.variables))
+        response = await fetcher.fetch(msgspec.structs.replace(request, variables=variables))
+        usable = None
+        if not response.errors:
+            try:
+                usable = msgspec.convert(response.data, shape.data)
+            except msgspec.ValidationError:
+                usable = None
+        return Received(usable, lambda: response)
+
+    return converted

@@ -127,9 +127,9 @@ class Request:
     internal_keys: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """How an operation is answered. Compared and hashed by identity.
+    """How an operation is answered.
 
     Attributes:
         operation: in normal form, from which the response is projected.

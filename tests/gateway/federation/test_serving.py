@@ -3,8 +3,8 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -138,10 +138,19 @@ class State:
     upstreams: dict[str, Upstream] = {}  # noqa: RUF012 - never changed
 
 
+@contextmanager
+def in_use(snapshot: Snapshot) -> Iterator[None]:
+    snapshot.begin()
+    try:
+        yield
+    finally:
+        snapshot.end()
+
+
 async def ask(snapshot: Snapshot, document: str) -> Any:
     """Answer as the gateway does: on one snapshot, which is said to be in use."""
     async with RequestContext(Caller("r", "c"), State()) as context:  # type: ignore[arg-type]
-        with snapshot.in_use():
+        with in_use(snapshot):
             return await snapshot.engine.execute(document, context=context)
 
 
@@ -446,7 +455,7 @@ async def test_an_upstream_is_kept_for_the_oldest_snapshot_that_uses_it(bench: B
         async with bench.serve(Listed(first, second, third)) as served:
             oldest = served.snapshot
             a.graphql.behave(answered(x=7))
-            with oldest.in_use():
+            with in_use(oldest):
                 await served.reload()
                 await served.reload()
                 await bench.clock.settle()
@@ -475,9 +484,9 @@ async def test_plans_are_kept_by_document_operation_and_labels(bench: Bench) -> 
     async with bench.serve(Listed(A)) as served:
         snapshot = served.snapshot
         document = snapshot.documents.get("query One { x } query Two { x }")
-        one = snapshot.plan(document, "One", frozenset())
-        assert snapshot.plan(document, "One", frozenset()) is one
-        assert snapshot.plan(document, "Two", frozenset()) is not one
+        one = snapshot.prepared(document, "One", frozenset())
+        assert snapshot.prepared(document, "One", frozenset()) is one
+        assert snapshot.prepared(document, "Two", frozenset()) is not one
 
 
 class Broken:

@@ -46,7 +46,8 @@ class Step:
     """One request.
 
     Attributes:
-        entities: nothing for root fields.
+        path: of the answer, without types and lists.
+        entities: nothing for root fields; `slots` has their response keys and variables.
         root: attributes of the root object, and those of `data` that go there.
         shape: the classes of the answer.
         checks: of objects of several types that came with the answer.
@@ -54,7 +55,9 @@ class Step:
     """
 
     request: Request
+    path: tuple[str, ...]
     entities: tuple[EntityStep, ...]
+    slots: tuple[tuple[str, str], ...]
     root: tuple[tuple[str, str], ...]
     shape: Shape
     checks: tuple[Check, ...]
@@ -110,20 +113,23 @@ class _Compiler:
     def _step(self, request: Request, after: tuple[int, ...], waits: int) -> Step:
         made = (code.checker(self._layout.root, at, path, request.id) for at, path in self._created_by(request.id))
         checks = tuple(check for check in made if check is not None)
+        places = request.entities[0].targets[0].path if request.entities else request.path
+        path = tuple(segment for segment in places if isinstance(segment, str))
         asked = self._layout.asked.get(request.id)
         if asked is None:
             root = self._layout.root
             slots = [slot for slot in root.slots.values() if request.id in slot.fillers]
             data = self._structs.data([(slot.key, self._structs.value(slot)) for slot in slots])
             moves = tuple((slot.attribute, f"d{index}") for index, slot in enumerate(slots))
-            return Step(request, (), moves, Shape(data), checks, after, waits)
+            return Step(request, path, (), (), moves, Shape(data), checks, after, waits)
         members = []
         steps = []
         for index, each in enumerate(asked):
             kind, step = self._entities(request, each, f"d{index}")
             members.append((each.entities.response_key, kind))
             steps.append(step)
-        return Step(request, tuple(steps), (), Shape(self._structs.data(members)), checks, after, waits)
+        sent = tuple((each.response_key, each.variable) for each in request.entities)
+        return Step(request, path, tuple(steps), sent, (), Shape(self._structs.data(members)), checks, after, waits)
 
     def _entities(self, request: Request, asked: Asked, attribute: str) -> tuple[Any, EntityStep]:
         inputs = {tuple(each.name for each in aim.target.inputs) for aim in asked.aims}

@@ -13,13 +13,12 @@ import msgspec
 
 from gateway.federation.executor.compiled.program import EntityStep, Program, Step
 from gateway.federation.executor.fetcher import (
+    FetchTyped,
     Received,
     SubgraphFetcher,
     SubgraphRequest,
     SubgraphResponse,
-    fetch_typed,
 )
-from gateway.federation.planner.plan import Request
 
 
 class Rare(Exception):  # an event, not a failure
@@ -44,6 +43,8 @@ class _Batch:
 
 async def run_program(
     program: Program,
+    *,
+    fetch: FetchTyped,
     fetcher: SubgraphFetcher,
     variables: Mapping[str, Any],
     context: object,
@@ -55,12 +56,13 @@ async def run_program(
 
     Args:
         program: of the operation, for these variables.
-        fetcher: sends requests.
+        fetch: sends the program's requests.
+        fetcher: sends what the plain executor needs besides.
         variables: coerced.
         context: handed to the fetcher with every request.
         plain: answers by the plain executor, with another fetcher.
     """
-    run = _Run(program, fetcher, variables, context)
+    run = _Run(program, fetch=fetch, fetcher=fetcher, variables=variables, context=context)
     try:
         try:
             for group in program.groups:
@@ -79,10 +81,17 @@ class _Run:
     """One execution. Also the fetcher of the plain executor that takes it over."""
 
     def __init__(
-        self, program: Program, fetcher: SubgraphFetcher, variables: Mapping[str, Any], context: object
+        self,
+        program: Program,
+        *,
+        fetch: FetchTyped,
+        fetcher: SubgraphFetcher,
+        variables: Mapping[str, Any],
+        context: object,
     ) -> None:
         self.root = program.root()
         self.ended = False
+        self._fetch_typed = fetch
         self._fetcher = fetcher
         self._variables = variables
         self._context = context
@@ -94,6 +103,9 @@ class _Run:
 
         A step goes on with the one that waited for it, in the same task; only what runs beside it needs another.
         """
+        if len(steps) == 1:
+            await self._step(steps[0])
+            return
         loop = asyncio.get_running_loop()
         waits = [step.waits for step in steps]
         left = len(steps)
@@ -200,8 +212,18 @@ class _Run:
         outcome: asyncio.Future[Received] = asyncio.get_running_loop().create_future()
         self._sent[plan.id] = _Sent(representations, outcome)
         try:
-            request = subgraph_request(plan, representations, self._context)
-            received = await fetch_typed(self._fetcher, request, step.shape)
+            request = SubgraphRequest(
+                subgraph=plan.subgraph,
+                document=plan.document,
+                operation_name=plan.operation_name,
+                variables=representations,
+                kind="mutation" if plan.mutation else "query",
+                path=step.path,
+                entities=step.slots,
+                context=self._context,
+                id=plan.id,
+            )
+            received = await self._fetch_typed(request, step.shape)
         except Exception as error:
             outcome.set_exception(error)
             outcome.exception()  # seen, whether or not the plain executor asks for it
@@ -213,22 +235,6 @@ class _Run:
         if received.data is None:
             raise Rare
         return received.data
-
-
-def subgraph_request(plan: Request, variables: Mapping[str, Any], context: object) -> SubgraphRequest:
-    """A plan's request with its variables."""
-    places = plan.entities[0].targets[0].path if plan.entities else plan.path
-    return SubgraphRequest(
-        subgraph=plan.subgraph,
-        document=plan.document,
-        operation_name=plan.operation_name,
-        variables=variables,
-        kind="mutation" if plan.mutation else "query",
-        path=tuple(segment for segment in places if isinstance(segment, str)),
-        entities=tuple((each.response_key, each.variable) for each in plan.entities),
-        context=context,
-        id=plan.id,
-    )
 
 
 def _same(sent: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
