@@ -214,7 +214,8 @@ class Traffic:
         self._fold()
         latency = self._latency()
         failed = sum(part.failed for part in self._slices)
-        errors = [ErrorCount(code, int(count), last_at) for code, (count, last_at) in self._errors.items()]
+        newest_first = reversed(self._errors.items())
+        errors = [ErrorCount(code, int(count), last_at) for code, (count, last_at) in newest_first]
         return TrafficFigures(
             begun=self.begun,
             in_flight=self.begun - self.ended,
@@ -226,7 +227,7 @@ class Traffic:
             per_s=latency.count / window_s if window_s else 0.0,
             error_ratio=failed / latency.count if latency.count else None,
             latency=latency,
-            errors=tuple(sorted(errors[::-1], key=lambda error: -error.last_at)),
+            errors=tuple(sorted(errors, key=lambda error: -error.last_at)),
             last_error=self._read_last_error(),
         )
 
