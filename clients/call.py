@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clients.errors import UpstreamError
-from clients.operation import Operation
+from clients.operation import Kind, Operation
 
 
 class ProtocolName(enum.StrEnum):
@@ -60,6 +60,9 @@ class Call:
 
     Attributes:
         keys: for a batched operation, the keys asked for, without repeats; the answer is aligned to them.
+        attempt: counts from 1.
+        idempotency_key: sent with every attempt as `Idempotency-Key`; with it a mutation may be attempted again.
+        hedge: which of the attempts beside a slow one this is; 0 for the first.
     """
 
     operation: Operation
@@ -67,6 +70,14 @@ class Call:
     caller: Caller
     keys: tuple[Any, ...] | None = None
     attempt: int = 1
+    idempotency_key: str | None = None
+    hedge: int = 0
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the upstream may be sent it more than once."""
+        operation = self.operation
+        return operation.kind is Kind.QUERY or operation.idempotent or self.idempotency_key is not None
 
     def for_keys(self, keys: Sequence[Any]) -> "Call":
         """The same batched call for other keys."""

@@ -113,7 +113,7 @@ class ServerFailed(AttemptFailed):
 
     def __init__(self, service: str, message: str, *, transient: bool, retry_after_s: float | None = None) -> None:
         super().__init__(service, message, retry_after_s=retry_after_s)
-        self.transient = transient  # type: ignore[misc]  # 501 and the like will say the same again
+        self.transient = transient  # type: ignore[misc]  # 501 and the like will say the same again; the policy has the list
 
 
 class RateLimited(AttemptFailed):
@@ -123,6 +123,12 @@ class RateLimited(AttemptFailed):
     category = "rate_limit"
     transient = True
     counts_as_failure = False
+
+    def __init__(
+        self, service: str, message: str, *, transient: bool = True, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(service, message, retry_after_s=retry_after_s)
+        self.transient = transient  # type: ignore[misc]  # as the service's policy has it
 
 
 class MalformedResponse(AttemptFailed):

@@ -1,5 +1,6 @@
 """What the pipeline tells whoever listens: frozen records, and the Protocol that telemetry implements."""
 
+import enum
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +22,43 @@ class AttemptEvent:
     duration_s: float
     error: str | None = None
     message: str | None = None
+
+
+class GaveUp(enum.StrEnum):
+    """Why a failed attempt was the last one."""
+
+    NOT_TRANSIENT = "not_transient"
+    """It would fail again."""
+    NOT_REPEATABLE = "not_repeatable"
+    """A mutation without an idempotency key."""
+    ATTEMPTS = "attempts"
+    """All of `retry.attempts` are used up."""
+    RETRY_AFTER = "retry_after"
+    """The upstream asks to wait longer than there is time, or not to be asked again."""
+    DEADLINE = "deadline"
+    """The request's deadline is nearer than the next attempt."""
+    BUDGET = "budget"
+    """The service's retry budget is spent."""
+    CIRCUIT = "circuit"
+    """The circuit opened meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryEvent:
+    """What follows on a failed attempt: another one, or none.
+
+    Attributes:
+        call: as it was attempted; `call.attempt` counts from 1.
+        error: the attempt's code.
+        delay_s: seconds until the next attempt; None when there is none.
+        gave_up: why there is none; None when there is one.
+    """
+
+    call: Call
+    protocol: ProtocolName
+    error: str
+    delay_s: float | None = None
+    gave_up: GaveUp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +101,10 @@ class Hooks(Protocol):
         """After each attempt."""
         ...
 
+    def on_retry(self, event: RetryEvent) -> None:
+        """After each failed attempt, once it is known whether there will be another."""
+        ...
+
     def on_circuit(self, event: CircuitEvent) -> None:
         """After each change of a circuit."""
         ...
@@ -78,6 +120,9 @@ class NoHooks:
     wants_successes = False
 
     def on_attempt(self, event: AttemptEvent) -> None:
+        """Nothing."""
+
+    def on_retry(self, event: RetryEvent) -> None:
         """Nothing."""
 
     def on_circuit(self, event: CircuitEvent) -> None:

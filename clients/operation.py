@@ -258,6 +258,7 @@ class Operation:
         many: the rows are a list.
         batch: set when the operation takes a list of keys and gives a row for each.
         public: the answer is the same for every caller, so they may share cached rows.
+        idempotent: a mutation that may be sent twice: it leaves the same state behind.
     """
 
     service: str
@@ -269,6 +270,7 @@ class Operation:
     many: bool = False
     batch: Batch | None = None
     public: bool = False
+    idempotent: bool = False
 
     @property
     def variables(self) -> frozenset[str]:
@@ -297,6 +299,7 @@ def operation(
     max_batch_size: int = 100,
     kind: Kind | None = None,
     public: bool = False,
+    idempotent: bool = False,
     graphql_rows: str | None = None,
     rest_rows: str | None = None,
 ) -> Operation:
@@ -314,6 +317,8 @@ def operation(
         max_batch_size: keys in one call.
         kind: needed only without a document, when a POST is a query; a GET is one by itself.
         public: callers may share cached rows.
+        idempotent: for a mutation that leaves the same state behind when it is sent twice, as PUT and DELETE should;
+            it is retried like a query.
         graphql_rows: the path below `data` to the rows, with dots; default: the document's only root field.
         rest_rows: the path to the rows in the REST answer, with dots; default: the whole answer.
 
@@ -338,6 +343,7 @@ def operation(
             many=many or batch is not None,
             batch=batch,
             public=public,
+            idempotent=idempotent,
         )
         if document is not None and route is not None:
             check_route(declared, route)

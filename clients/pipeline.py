@@ -14,6 +14,7 @@ from clients.stages.attempt_timeout import AttemptTimer
 from clients.stages.breaker import Breaker
 from clients.stages.deadline import Deadline
 from clients.stages.fallback import Fallback
+from clients.stages.hedge import Hedge
 from clients.stages.observe import Observe
 from clients.stages.retry import Retry
 from clients.stages.single_flight import SingleFlight
@@ -42,7 +43,8 @@ def assemble(
     *,
     cache: StaleCache,
     flights: SingleFlight,
-    retry: Retry,
+    retries: Mapping[ProtocolName, Retry],
+    hedge: Hedge | None,
     circuits: Mapping[ProtocolName, Circuit],
     exchanges: Mapping[ProtocolName, Exchange],
     attempts: Mapping[ProtocolName, Traffic],
@@ -55,6 +57,7 @@ def assemble(
     timer: retries stand outside the breaker, so the circuit sees every attempt and a refusal is not tried again.
     """
     name, timeout_s = service.name, service.policy.timeout_s
+    racing = () if hedge is None else (hedge,)
     return chain(
         Deadline(name, clock),
         cache,
@@ -63,7 +66,8 @@ def assemble(
             service,
             {
                 protocol: chain(
-                    retry,
+                    retries[protocol],
+                    *racing,
                     Breaker(name, protocol, circuits[protocol], clock),
                     Observe(protocol, attempts[protocol], hooks, clock),
                     AttemptTimer(name, timeout_s, clock),

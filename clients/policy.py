@@ -3,7 +3,7 @@
 Every field states its default; a service in gateway.yaml names a profile and overrides what differs.
 """
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -13,15 +13,51 @@ PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Rate = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
+class BudgetPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many retries a service is sent at most beside its calls, counted over the last ten seconds."""
+
+    ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.2
+    """Retries for each call. Default 0.2: when everything fails, 100 calls become 120 attempts."""
+    min_per_s: Seconds = 1.0
+    """Retries a second that no call has to earn, so that a quiet service is retried too. Default 1."""
+
+
 class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When and how soon a failed attempt is made again."""
 
+    preset: Literal["quick", "standard", "slow", "aggressive", "rate-limited"] | None = None
+    """Attempts, backoff and its bound by name: quick (2, 0.5 s, 5 s), standard (3, 1, 30), slow (5, 2, 60), aggressive
+    (3, 0.1, 5), rate-limited (5, 5, 120). Overrides the profile; keys beside it override it. Default none."""
     attempts: PositiveInt = 3
     """Attempts in all, the first included; 1 turns retrying off. Default 3."""
     backoff_s: PositiveSeconds = 1.0
     """Upper bound of the wait before the second attempt; the wait is drawn from 0 to it (full jitter). Default 1."""
     max_backoff_s: PositiveSeconds = 10.0
     """The bound doubles with each attempt up to this. Default 10."""
+    statuses: tuple[int, ...] = (408, 429, 500, 502, 503, 504)
+    """HTTP statuses that are worth another attempt, of 408, 429 and 500 to 599; network errors and timeouts always are.
+    Default 408, 429, 500, 502, 503, 504."""
+    budget: BudgetPolicy | None = BudgetPolicy()
+    """What keeps retries from making an outage worse; null lets every attempt through. On by default."""
+
+
+class HedgePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A second attempt beside a slow first one, for queries: the first answer counts, the other attempt is ended."""
+
+    after_s: PositiveSeconds
+    """How long an attempt gives nothing before another starts beside it; near the service's 95th percentile."""
+    max: PositiveInt = 1
+    """Further attempts beside the first, each `after_s` after the one before; the retry budget pays. Default 1."""
+
+
+class FallbackPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What answers when neither GraphQL nor REST does."""
+
+    service: str | None = None
+    """Another service of this file that answers the same operations, with its own policies. Default none."""
+    defaults: dict[str, Any] = {}
+    """Values by operation name (for batched operations, of a row without its key), served when nothing else can be, not
+    even a stale answer. Default none: the field is null with an error."""
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -66,12 +102,27 @@ class ServicePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     timeout_s: PositiveSeconds = 5.0
     """One attempt, from connecting to the last byte. Default 5."""
     retry: RetryPolicy = RetryPolicy()
+    hedge: HedgePolicy | None = None
+    """A second attempt beside a slow first one; off by default."""
     breaker: BreakerPolicy = BreakerPolicy()
     cache: CachePolicy = CachePolicy()
     max_body_bytes: PositiveInt = 10_000_000
     """Largest answer accepted, after decompression. Default 10 MB."""
     max_connections: PositiveInt = 100
     """Calls under way at once; more wait for a free connection, within their timeouts. Default 100."""
+
+
+RETRY_PRESETS: dict[str, dict[str, float]] = {
+    name: {"attempts": attempts, "backoff_s": backoff_s, "max_backoff_s": max_backoff_s}
+    for name, attempts, backoff_s, max_backoff_s in (
+        ("quick", 2, 0.5, 5.0),
+        ("standard", 3, 1.0, 30.0),
+        ("slow", 5, 2.0, 60.0),
+        ("aggressive", 3, 0.1, 5.0),
+        ("rate-limited", 5, 5.0, 120.0),
+    )
+}
+"""What `retry.preset` stands for."""
 
 
 def _profile(

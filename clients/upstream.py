@@ -17,10 +17,12 @@ from clients.protocols.graphql import GraphQLExchange
 from clients.protocols.rest import RestExchange
 from clients.service import Service
 from clients.stages.cache_key import CacheKeys
-from clients.stages.retry import Retry
+from clients.stages.hedge import Hedge
+from clients.stages.retry import Retry, RetryFigures
 from clients.stages.single_flight import SingleFlight
 from clients.stages.stale_cache import CacheFigures, StaleCache
 from clients.state.circuit import Circuit, CircuitStatus, State, Transition
+from clients.state.retry_budget import RetryBudget
 from clients.stores.base import Store
 from clients.transports.base import Wire
 
@@ -47,6 +49,27 @@ class ServedFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryStatus:
+    """The attempts of one service since the start.
+
+    Attributes:
+        calls: first attempts; a call that is taken from GraphQL to REST is one of each.
+        attempts: with retries and hedges.
+        refused: retries and hedges that the budget did not pay for.
+        balance: retries that the budget would pay for now; None without a budget.
+    """
+
+    calls: int
+    attempts: int
+    retries: int
+    hedges: int
+    hedges_won: int
+    waited_s: float
+    refused: int
+    balance: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamStatus:
     """An upstream, read as data. Times are monotonic seconds."""
 
@@ -56,6 +79,7 @@ class UpstreamStatus:
     circuits: Mapping[ProtocolName, CircuitStatus]
     cache: CacheFigures
     served: ServedFigures
+    retries: RetryStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +141,28 @@ class Upstream:
         self._attempts = {protocol: Traffic(now) for protocol in self._exchanges}
         self._since = now
         self._time_in = TimeIn(Health.HEALTHY, now)
+        policy = service.policy
+        self._budget = RetryBudget(policy.retry.budget, now=now)
+        self._retries = RetryFigures()
         self._handle = assemble(
             service,
             cache=self._cache,
             flights=self._flights,
-            retry=Retry(service.policy.retry, self._clock, random),
+            retries={
+                protocol: Retry(
+                    policy.retry,
+                    protocol,
+                    budget=self._budget,
+                    figures=self._retries,
+                    hooks=self._hooks,
+                    clock=self._clock,
+                    random=random,
+                )
+                for protocol in self._exchanges
+            },
+            hedge=Hedge(policy.hedge, budget=self._budget, figures=self._retries, clock=self._clock)
+            if policy.hedge is not None
+            else None,
             circuits=self._circuits,
             exchanges=self._exchanges,
             attempts=self._attempts,
@@ -174,7 +215,9 @@ class Upstream:
         circuits = {protocol: circuit.status(now) for protocol, circuit in self._circuits.items()}
         health = _health(circuits.values())
         since = max(status.since for status in circuits.values())
-        return UpstreamStatus(self.name, health, since, circuits, self._cache.figures, self._figures)
+        return UpstreamStatus(
+            self.name, health, since, circuits, self._cache.figures, self._figures, self._retry_status(now)
+        )
 
     def figures(self) -> UpstreamFigures:
         """What became of its calls and attempts; adding it up takes most of a millisecond, so not for every request."""
@@ -199,6 +242,19 @@ class Upstream:
             self._time_in.enter(_health([circuit.status(now) for circuit in self._circuits.values()]), now)
 
         return Circuit(self.service.policy.breaker, now=self._clock.now(), random=random, on_transition=tell)
+
+    def _retry_status(self, now: float) -> RetryStatus:
+        budget, made = self._budget.status(now), self._retries
+        return RetryStatus(
+            calls=budget.offered,
+            attempts=budget.offered + made.retries + made.hedges,
+            retries=made.retries,
+            hedges=made.hedges,
+            hedges_won=made.hedges_won,
+            waited_s=made.waited_s,
+            refused=budget.refused,
+            balance=budget.balance,
+        )
 
     def _count(self, answer: Answer) -> Served:
         """Count an answer by its worst row: one stale row makes it a stale answer."""

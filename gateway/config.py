@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from clients.operation import OperationError, RestRoute
-from clients.policy import PROFILES, PositiveInt, PositiveSeconds, ServicePolicy
+from clients.policy import PROFILES, RETRY_PRESETS, PositiveInt, PositiveSeconds, ServicePolicy
 from clients.service import DEFAULT_FORWARD, Service
 from gateway.auth import AuthConfig, HeaderName, auth_findings, located_auth, may_be_secret
 from gateway.tls import TlsConfig, located_tls, tls_files, tls_findings
@@ -309,7 +309,7 @@ def _with_profiles(data: dict[str, Any], findings: list[Finding]) -> dict[str, A
         if base not in profiles:
             findings.append(_unknown_profile(("profiles", str(name), "extends"), base, profiles))
             continue
-        merged_profiles[name] = _merge(profiles[base], entry)
+        merged_profiles[name] = _merge(profiles[base], _with_preset(entry))
         profiles[str(name)] = {k: v for k, v in merged_profiles[name].items() if k != "extends"}
     services = data.get("services")
     merged = {}
@@ -323,13 +323,21 @@ def _with_profiles(data: dict[str, Any], findings: list[Finding]) -> dict[str, A
         if profile not in profiles:
             findings.append(_unknown_profile(("services", str(name), "profile"), profile, profiles))
             profile = "internal-standard"
-        merged[name] = _merge(profiles[profile], entry)
+        merged[name] = _merge(profiles[profile], _with_preset(entry))
     result = dict(data)
     if isinstance(own, dict):
         result["profiles"] = merged_profiles
     if isinstance(services, dict):
         result["services"] = merged
     return result
+
+
+def _with_preset(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry with what its retry preset stands for; the keys beside the preset win."""
+    retry = entry.get("retry")
+    if not isinstance(retry, dict) or not isinstance(preset := retry.get("preset"), str):
+        return entry
+    return {**entry, "retry": {**RETRY_PRESETS.get(preset, {}), **retry}}  # an unknown one is refused by its type
 
 
 def _unknown_profile(path: Path, found: object, known: Mapping[str, object]) -> Finding:
@@ -405,6 +413,7 @@ def _service_meaning(path: Path, service: ServiceConfig, federation: FederationC
             RestRoute.parse(route)
         except OperationError as error:
             findings.append(Finding((*path, "routes", name), str(error)))
+    findings += _retry_meaning(path, service)
     if service.routes and service.rest is None:
         findings.append(Finding((*path, "routes"), "the service has no REST address; add rest:"))
     return findings
@@ -425,6 +434,25 @@ def _connection_meaning(path: Path, service: ServiceConfig, folder: FilePath) ->
     if service.tls is not None:
         addresses = (service.graphql, service.rest, getattr(service.auth, "token_url", None))
         findings += tls_findings(path, service.tls, folder, [address for address in addresses if address])
+    return findings
+
+
+def _retry_meaning(path: Path, service: ServiceConfig) -> list[Finding]:
+    retry, hedge = service.retry, service.hedge
+    findings = [
+        Finding(
+            (*path, "retry", "statuses", index),
+            f"{status} means that the upstream refused, and it would again; expected 408, 429 or 500 to 599",
+        )
+        for index, status in enumerate(retry.statuses)
+        if status not in {408, 429} and not 500 <= status <= 599
+    ]
+    if retry.backoff_s > retry.max_backoff_s:
+        said = f"{retry.backoff_s:g} is more than max_backoff_s ({retry.max_backoff_s:g}); raise that, or lower this"
+        findings.append(Finding((*path, "retry", "backoff_s"), said))
+    if hedge is not None and hedge.after_s >= service.timeout_s:
+        said = f"{hedge.after_s:g} is not less than timeout_s ({service.timeout_s:g}), so no attempt would be hedged"
+        findings.append(Finding((*path, "hedge", "after_s"), f"{said}; lower it"))
     return findings
 
 

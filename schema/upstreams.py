@@ -92,6 +92,20 @@ class ServedCounts:
     failed: int = strawberry.field(description="Not answered.")
 
 
+@strawberry.type(description="Attempts on one upstream since the gateway started, and what its retry budget has left.")
+class UpstreamRetries:
+    """Attempts on one upstream."""
+
+    calls: int = strawberry.field(description="First attempts; a call taken from GraphQL to REST is one of each.")
+    attempts: int = strawberry.field(description="All attempts, with retries and hedges.")
+    retries: int = strawberry.field(description="Attempts after a failed one.")
+    hedges: int = strawberry.field(description="Attempts beside a slow one.")
+    hedges_won: int = strawberry.field(description="Attempts beside a slow one that answered first.")
+    waited_ms: float = strawberry.field(description="Time spent waiting between attempts, all calls together.")
+    refused_by_budget: int = strawberry.field(description="Retries and hedges that the budget did not pay for.")
+    budget: float | None = strawberry.field(description="Retries the budget would pay for now; null without a budget.")
+
+
 @strawberry.type(description="A service that this gateway calls.")
 class Upstream(UpstreamFigures):
     """A service that this gateway calls."""
@@ -102,6 +116,7 @@ class Upstream(UpstreamFigures):
     circuits: list[Circuit] = strawberry.field(description="One for each protocol it is spoken to by.")
     cache: UpstreamCache = strawberry.field(description="Its kept answers.")
     served_by: ServedCounts = strawberry.field(description="How calls to it were answered.")
+    retries: UpstreamRetries = strawberry.field(description="Attempts on it, and its retry budget.")
 
 
 @strawberry.type
@@ -118,7 +133,7 @@ class Query:
 
 def _upstream(upstream: clients_upstream.Upstream, wall: Wall) -> Upstream:
     status = upstream.status()
-    served, cache = status.served, status.cache
+    served, cache, retries = status.served, status.cache, status.retries
     return Upstream(
         reading=FiguresReading(upstream, wall),
         name=status.name,
@@ -132,6 +147,16 @@ def _upstream(upstream: clients_upstream.Upstream, wall: Wall) -> Upstream:
             oldest_stale_age_ms=None if served.oldest_stale_s is None else round(served.oldest_stale_s * 1000),
         ),
         served_by=ServedCounts(failed=served.failed, **{by.value: served.counts[by] for by in ServedBy}),
+        retries=UpstreamRetries(
+            calls=retries.calls,
+            attempts=retries.attempts,
+            retries=retries.retries,
+            hedges=retries.hedges,
+            hedges_won=retries.hedges_won,
+            waited_ms=round(retries.waited_s * 1000, 1),
+            refused_by_budget=retries.refused,
+            budget=retries.balance,
+        ),
     )
 
 

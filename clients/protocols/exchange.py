@@ -27,7 +27,6 @@ from clients.protocols.alignment import MissingKeyError, align
 from clients.service import Service
 from clients.transports.base import Wire, WireBroken, WireConnectError, WireResponse, WireTooLarge, WireUnauthorized
 
-_TRANSIENT_STATUSES = frozenset({408, 500, 502, 503, 504})
 _ABSENT_STATUSES = frozenset({404, 410})
 _UNKNOWN_ROUTE_STATUSES = frozenset({404, 405, 406, 410, 415, 501})
 
@@ -76,6 +75,10 @@ class Exchange(ABC):
         headers = {**request.headers, **service.headers, **service.forwarded(call.caller)}
         if call.attempt > 1:
             headers["x-retry-attempt"] = str(call.attempt - 1)
+        if call.hedge:
+            headers["x-hedge"] = str(call.hedge)
+        if call.idempotency_key is not None:
+            headers["idempotency-key"] = call.idempotency_key
         try:
             return await self._wire.send(
                 request.method, request.url, headers, request.body, max_body_bytes=service.policy.max_body_bytes
@@ -112,15 +115,17 @@ class Exchange(ABC):
         if 200 <= status < 300:
             return
         said = f"{where} answered {status}"
+        transient = status in self._service.policy.retry.statuses
         if status == 429:
-            raise RateLimited(name, said, retry_after_s=retry_after(response, self._clock.wall()))
+            wait_s = retry_after(response, self._clock.wall())
+            raise RateLimited(name, said, transient=transient, retry_after_s=wait_s)
         if status >= 500 or status == 408:
             if status == 501 and self.protocol is ProtocolName.GRAPHQL:
                 raise ContractMismatch(name, said, status=status)
             raise ServerFailed(
                 name,
                 said,
-                transient=status in _TRANSIENT_STATUSES,
+                transient=transient,
                 retry_after_s=retry_after(response, self._clock.wall()),
             )
         if status >= 400:

@@ -3,7 +3,9 @@
 import structlog
 
 from clients.call import ServedBy
-from clients.hooks import AttemptEvent, CircuitEvent, ServedEvent
+from clients.hooks import AttemptEvent, CircuitEvent, GaveUp, RetryEvent, ServedEvent
+
+_OF_THE_MOMENT = frozenset({GaveUp.BUDGET, GaveUp.DEADLINE, GaveUp.RETRY_AFTER})  # not of the call or of its error
 
 
 class UpstreamLog:
@@ -29,6 +31,22 @@ class UpstreamLog:
                 request_id=event.call.caller.request_id,
                 correlation_id=event.call.caller.correlation_id,
             )
+
+    def on_retry(self, event: RetryEvent) -> None:
+        """What follows on a failed attempt, for who looks closely; a retry that was not to be had, for everybody."""
+        write = self._log.info if event.gave_up in _OF_THE_MOMENT else self._log.debug
+        write(
+            "next attempt" if event.gave_up is None else "no further attempt",
+            service=event.call.operation.service,
+            protocol=event.protocol.value,
+            operation=event.call.operation.name,
+            attempt=event.call.attempt,
+            code=event.error,
+            delay_ms=None if event.delay_s is None else round(event.delay_s * 1000),
+            reason=None if event.gave_up is None else event.gave_up.value,
+            request_id=event.call.caller.request_id,
+            correlation_id=event.call.caller.correlation_id,
+        )
 
     def on_circuit(self, event: CircuitEvent) -> None:
         """Each change."""

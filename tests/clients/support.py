@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from clients.call import Answer, Call, Caller, ProtocolName
 from clients.clock import Clock
-from clients.hooks import AttemptEvent, CircuitEvent, ServedEvent
+from clients.hooks import AttemptEvent, CircuitEvent, RetryEvent, ServedEvent
 from clients.operation import Kind, Operation, operation
 from clients.policy import BreakerPolicy, CachePolicy, RetryPolicy, ServicePolicy
 from clients.service import Service
@@ -118,9 +118,13 @@ class Recorder:
         self.attempts: list[AttemptEvent] = []
         self.circuits: list[CircuitEvent] = []
         self.served: list[ServedEvent] = []
+        self.retries: list[RetryEvent] = []
 
     def on_attempt(self, event: AttemptEvent) -> None:
         self.attempts.append(event)
+
+    def on_retry(self, event: RetryEvent) -> None:
+        self.retries.append(event)
 
     def on_circuit(self, event: CircuitEvent) -> None:
         self.circuits.append(event)
@@ -145,6 +149,7 @@ class Rig:
         policy = ServicePolicy(
             timeout_s=parts.pop("timeout_s", 5.0),
             retry=parts.pop("retry", RetryPolicy(attempts=1)),
+            hedge=parts.pop("hedge", None),
             breaker=parts.pop("breaker", BreakerPolicy(failures=1000)),
             cache=parts.pop("cache", CachePolicy(max_age_s=0, stale_if_error_s=0)),
             max_body_bytes=parts.pop("max_body_bytes", 1_000_000),

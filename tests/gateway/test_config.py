@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from clients.policy import PROFILES
+from clients.policy import PROFILES, BudgetPolicy
 from gateway.config import Config, ConfigError, load, parse
 
 CRM = "services: { crm: { graphql: 'http://crm/graphql', rest: 'http://crm/api' } }\n"
@@ -62,6 +62,41 @@ services:
 """
     policy = parse(text, {}).clients_services()[0].policy
     assert (policy.timeout_s, policy.retry.attempts, policy.breaker.open_s) == (60, 20, 60)
+
+
+@pytest.mark.parametrize(
+    ("preset", "attempts", "backoff_s", "max_backoff_s"),
+    [
+        ("quick", 2, 0.5, 5),
+        ("standard", 3, 1, 30),
+        ("slow", 5, 2, 60),
+        ("aggressive", 3, 0.1, 5),
+        ("rate-limited", 5, 5, 120),
+    ],
+)
+def test_a_retry_preset_overrides_the_profile_and_the_keys_beside_it_override_the_preset(
+    preset: str, attempts: int, backoff_s: float, max_backoff_s: float
+) -> None:
+    text = "services: { crm: { profile: external-critical, rest: 'http://crm', retry: { preset: %s%s } } }"
+    retry = parse(text % (preset, ""), {}).clients_services()[0].policy.retry
+    assert (retry.attempts, retry.backoff_s, retry.max_backoff_s) == (attempts, backoff_s, max_backoff_s)
+    retry = parse(text % (preset, ", attempts: 9"), {}).clients_services()[0].policy.retry
+    assert (retry.attempts, retry.backoff_s, retry.max_backoff_s) == (9, backoff_s, max_backoff_s)
+
+
+def test_a_profile_may_name_a_preset_and_the_nearer_one_counts() -> None:
+    text = """
+profiles:
+  mine: { retry: { preset: slow, attempts: 8 } }
+services:
+  crm: { profile: mine, rest: http://crm }
+  bank: { profile: mine, rest: http://bank, retry: { preset: quick } }
+  shop: { profile: mine, rest: http://shop, retry: { budget: null } }
+"""
+    crm, bank, shop = (service.policy.retry for service in parse(text, {}).clients_services())
+    assert (crm.attempts, crm.backoff_s, crm.budget) == (8, 2, BudgetPolicy())
+    assert (bank.attempts, bank.backoff_s) == (2, 0.5)
+    assert (shop.attempts, shop.budget) == (8, None)
 
 
 def test_the_environment_fills_values_in_and_keeps_their_type() -> None:
@@ -155,6 +190,33 @@ def test_credentials_do_not_show_in_a_repr() -> None:
         (
             "services: { crm: { rest: 'http://crm', retry: { attempts: 0 } } }",
             "line 1: services.crm.retry.attempts: expected `int` >= 1 (found: 0)",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', retry: { preset: fast } } }",
+            "line 1: services.crm.retry.preset: expected one of quick, standard, slow, aggressive, rate-limited "
+            "(found: 'fast')",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', retry: { statuses: [503, 404] } } }",
+            "line 1: services.crm.retry.statuses[1]: 404 means that the upstream refused, and it would again; expected "
+            "408, 429 or 500 to 599",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', retry: { preset: quick, backoff_s: 9 } } }",
+            "line 1: services.crm.retry.backoff_s: 9 is more than max_backoff_s (5); raise that, or lower this",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', retry: { budget: { ratio: 2 } } } }",
+            "line 1: services.crm.retry.budget.ratio: expected `float` <= 1.0 (found: 2)",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', hedge: {} } }",
+            "line 1: services.crm.hedge: after_s is missing; add it",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', timeout_s: 2, hedge: { after_s: 2 } } }",
+            "line 1: services.crm.hedge.after_s: 2 is not less than timeout_s (2), so no attempt would be hedged; "
+            "lower it",
         ),
         (
             "services: { crm: { rest: 'http://crm', forward: [connection] } }",

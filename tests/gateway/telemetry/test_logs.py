@@ -69,7 +69,7 @@ async def test_failures_and_stale_answers_are_logged_with_their_request(lines: i
         gateway.customers.graphql.behave(status(500))
         gateway.customers.rest.behave(status(503))
         await gateway.ask('{ customer(id: "1") { name } }', {"x-request-id": "r2"})
-    found = [line for line in parsed(lines) if line.get("request_id") == "r2"]
+    found = [line for line in parsed(lines) if line.get("request_id") == "r2" and line["level"] != "debug"]
     assert [(line["event"], line.get("protocol"), line.get("code")) for line in found] == [
         ("attempt failed", "graphql", "UPSTREAM_SERVER_ERROR"),
         ("attempt failed", "rest", "UPSTREAM_SERVER_ERROR"),
@@ -77,6 +77,28 @@ async def test_failures_and_stale_answers_are_logged_with_their_request(lines: i
         ("request", None, None),
     ]
     assert found[-1]["degraded"][0]["reason"] == "SERVICE_UNAVAILABLE"
+
+
+async def test_what_follows_on_a_failed_attempt_is_logged(lines: io.StringIO) -> None:
+    retry = {"attempts": 3, "backoff_s": 0.001, "budget": {"ratio": 0, "min_per_s": 0.1}}
+    async with running_gateway({"services": {"invoices": {"retry": retry, "breaker": {"failures": 100}}}}) as gateway:
+        gateway.invoices.graphql.behave(status(503))
+        await gateway.ask('{ invoice(id: "1") { id } }')
+        answered = await gateway.ask(
+            '{ upstreams(name: "invoices") { retries { calls attempts retries hedges refusedByBudget budget } } }'
+        )
+    first, last = [line for line in parsed(lines) if line["event"] in {"next attempt", "no further attempt"}]
+    assert (first["level"], first["attempt"], first["code"]) == ("debug", 1, "UPSTREAM_SERVER_ERROR")
+    assert first["delay_ms"] <= 1
+    assert (last["level"], last["attempt"], last["reason"]) == ("info", 2, "budget")
+    assert answered.data["upstreams"][0]["retries"] == {
+        "calls": 2,
+        "attempts": 3,
+        "retries": 1,
+        "hedges": 0,
+        "refusedByBudget": 1,
+        "budget": 0,
+    }
 
 
 async def test_a_circuit_that_opens_is_logged_with_the_reason(lines: io.StringIO) -> None:
