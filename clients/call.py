@@ -26,6 +26,10 @@ class ServedBy(enum.StrEnum):
     """The cache, within `max_age_s`: no call was made."""
     STALE = "stale"
     """The cache, past `max_age_s`: the last good answer, because the service did not give a new one."""
+    ALTERNATIVE = "alternative"
+    """Another service, which the configuration names for when this one does not answer."""
+    DEFAULT = "default"
+    """No service and no cache: the operation's default value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,9 @@ class UpstreamError(Exception):
     transient: ClassVar[bool] = False
     """Another attempt may well succeed; the retry stage tries again."""
     falls_back: ClassVar[bool] = False
-    """The next protocol of the fallback chain is tried."""
+    """The next way of the fallback chain is tried."""
     allows_stale: ClassVar[bool] = False
-    """The last good answer may be served instead."""
+    """The last good answer, or a default value, may be served instead."""
     reached_upstream: ClassVar[bool] = True
     """The upstream may have acted on the call; a mutation must not be sent again."""
 

@@ -3,7 +3,7 @@
 import enum
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -248,6 +248,71 @@ def _spelt(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
 
 
+@dataclass(frozen=True, slots=True)
+class Default:
+    """A value that is answered when nothing else can be.
+
+    Attributes:
+        row: where it is one Struct, its type, which is made anew for each answer; None: `value` is all there is to it.
+        value: the row's attributes by name, or the whole value.
+        key: of a batched operation, the row's attributes that are not in `value`: each row gets its key there.
+    """
+
+    row: Any
+    value: Any
+    key: tuple[str, ...] = ()
+
+    def make(self, key: Any = None) -> Any:
+        """The value; a batched operation's, the row of one key."""
+        if self.row is None:
+            return self.value
+        return self.row(**self.value, **dict(zip(self.key, key if len(self.key) > 1 else (key,), strict=False)))
+
+
+def default_of(declared: "Operation", value: Any) -> Default:
+    """Read a default value, which is given as the upstream would send it in JSON; a batched row's without its key.
+
+    Raises:
+        OperationError: it does not fit the operation's rows, with the path.
+    """
+    if declared.kind is Kind.MUTATION:
+        raise OperationError("default: a mutation has none, for it would say that something was done")
+    key = declared.batch.key if declared.batch is not None else ()
+    if key and not _is_struct(declared.row):
+        raise OperationError("default: needs rows that are msgspec Structs, to put each key into its row")
+    try:
+        if declared.many and not key:
+            rows = msgspec.convert(value, list[Any])
+            return Default(None, [_default_row(declared.row, row).make() for row in rows])
+        return _default_row(declared.row, value, key)
+    except msgspec.ValidationError as error:
+        raise OperationError(f"default: {error}") from error
+
+
+def _default_row(row: Any, value: Any, key: tuple[str, ...] = ()) -> Default:
+    if not _is_struct(row):
+        return Default(None, msgspec.convert(value, row))
+    fields = [field for field in msgspec.structs.fields(row) if field.name not in key]
+    columns: list[Any] = [
+        (
+            field.name,
+            field.type,
+            msgspec.field(name=field.encode_name, default=field.default)
+            if field.default_factory is msgspec.NODEFAULT
+            else msgspec.field(name=field.encode_name, default_factory=field.default_factory),
+        )
+        for field in fields
+    ]
+    # A type of its own: without the key, and with no name unknown, for a slip would go unnoticed until it matters.
+    strict = msgspec.defstruct("Default", columns, kw_only=True, forbid_unknown_fields=True)
+    given = msgspec.convert(value, strict)
+    return Default(row, {field.name: getattr(given, field.name) for field in fields}, key)
+
+
+def _is_struct(row: Any) -> bool:
+    return isinstance(row, type) and issubclass(row, msgspec.Struct)
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Operation:
     """One thing an upstream can be asked, over GraphQL, REST or both. Declare it with `operation()`.
@@ -259,6 +324,7 @@ class Operation:
         batch: set when the operation takes a list of keys and gives a row for each.
         public: the answer is the same for every caller, so they may share cached rows.
         idempotent: a mutation that may be sent twice: it leaves the same state behind.
+        default: what is answered when nothing else can be; None: the error.
     """
 
     service: str
@@ -271,6 +337,7 @@ class Operation:
     batch: Batch | None = None
     public: bool = False
     idempotent: bool = False
+    default: Default | None = None
 
     @property
     def variables(self) -> frozenset[str]:
@@ -300,6 +367,7 @@ def operation(
     kind: Kind | None = None,
     public: bool = False,
     idempotent: bool = False,
+    default: Any = None,
     graphql_rows: str | None = None,
     rest_rows: str | None = None,
 ) -> Operation:
@@ -319,6 +387,8 @@ def operation(
         public: callers may share cached rows.
         idempotent: for a mutation that leaves the same state behind when it is sent twice, as PUT and DELETE should;
             it is retried like a query.
+        default: for a query, what is answered when no way to the service gives an answer and no stale one is at hand,
+            as JSON would have it; of a batched operation, a row without its key. None: the error.
         graphql_rows: the path below `data` to the rows, with dots; default: the document's only root field.
         rest_rows: the path to the rows in the REST answer, with dots; default: the whole answer.
 
@@ -347,6 +417,8 @@ def operation(
         )
         if document is not None and route is not None:
             check_route(declared, route)
+        if default is not None:
+            declared = replace(declared, default=default_of(declared, default))
     except OperationError as error:
         raise OperationError(f"operation {service}.{name}: {error}") from error
     return declared

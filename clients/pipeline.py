@@ -48,6 +48,7 @@ def assemble(
     circuits: Mapping[ProtocolName, Circuit],
     exchanges: Mapping[ProtocolName, Exchange],
     attempts: Mapping[ProtocolName, Traffic],
+    fallback: Fallback,
     hooks: Hooks,
     clock: Clock,
 ) -> Handler:
@@ -62,8 +63,7 @@ def assemble(
         Deadline(name, clock),
         cache,
         flights,
-        innermost=Fallback(
-            service,
+        innermost=fallback.over(
             {
                 protocol: chain(
                     retries[protocol],

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from clients.call import Caller
 from clients.operation import RestRoute
-from clients.policy import ServicePolicy
+from clients.policy import FallbackPolicy, ServicePolicy
 from clients.transports.options import NO_TLS_FILES, TlsFiles
 
 DEFAULT_FORWARD = ("x-request-id", "x-correlation-id")
@@ -24,6 +24,7 @@ class Service:
         headers: sent with every attempt; may hold credentials, so they are never shown.
         routes: by operation name, REST routes that replace the declared ones.
         tls: what its wire trusts and shows.
+        fallback: what answers when neither protocol does.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Service:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     routes: Mapping[str, RestRoute] = field(default_factory=dict)
     tls: TlsFiles = NO_TLS_FILES
+    fallback: FallbackPolicy = field(default_factory=FallbackPolicy)
 
     def forwarded(self, caller: Caller) -> dict[str, str]:
         """The caller's headers that this service is sent."""

@@ -1,13 +1,13 @@
 """One upstream service: its pipeline, its circuits, and what is to be known about it."""
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from types import TracebackType
 from typing import Self
 
-from clients.call import Answer, Call, ProtocolName, Served, ServedBy
+from clients.call import Answer, Call, ProtocolName, ServedBy
 from clients.clock import Clock, SystemClock
 from clients.errors import UpstreamError
 from clients.figures import CallFigures, CallTraffic, TimeIn, Traffic, TrafficFigures
@@ -17,6 +17,7 @@ from clients.protocols.graphql import GraphQLExchange
 from clients.protocols.rest import RestExchange
 from clients.service import Service
 from clients.stages.cache_key import CacheKeys
+from clients.stages.fallback import Defaults, Fallback, Way
 from clients.stages.hedge import Hedge
 from clients.stages.retry import Retry, RetryFigures
 from clients.stages.single_flight import SingleFlight
@@ -25,6 +26,9 @@ from clients.state.circuit import Circuit, CircuitStatus, State, Transition
 from clients.state.retry_budget import RetryBudget
 from clients.stores.base import Store
 from clients.transports.base import Wire
+
+_BY_ITSELF = frozenset({ServedBy.GRAPHQL, ServedBy.REST})
+_LAST_RESORTS = frozenset({ServedBy.STALE, ServedBy.DEFAULT})
 
 
 class Health(enum.StrEnum):
@@ -106,6 +110,7 @@ class Upstream:
         service: where it is and how patient to be.
         wire: sends bytes; owned by the caller, and best this service's alone.
         store: keeps answers; owned by the caller, and shared among upstreams.
+        beyond: ways that are tried when no protocol of the service answers, such as another service.
         hooks: is told of attempts, circuits and answers.
         clock: all time comes from it.
         random: all jitter comes from it.
@@ -117,6 +122,7 @@ class Upstream:
         wire: Wire,
         store: Store,
         *,
+        beyond: Sequence[Way] = (),
         hooks: Hooks | None = None,
         clock: Clock | None = None,
         random: Random | None = None,
@@ -144,6 +150,8 @@ class Upstream:
         policy = service.policy
         self._budget = RetryBudget(policy.retry.budget, now=now)
         self._retries = RetryFigures()
+        self._defaults = Defaults(service)
+        self._every_way = Fallback(service, beyond)
         self._handle = assemble(
             service,
             cache=self._cache,
@@ -166,6 +174,7 @@ class Upstream:
             circuits=self._circuits,
             exchanges=self._exchanges,
             attempts=self._attempts,
+            fallback=self._every_way,
             hooks=self._hooks,
             clock=self._clock,
         )
@@ -189,24 +198,43 @@ class Upstream:
         Raises:
             UpstreamError: there is no answer to give.
         """
-        calls, clock = self._calls, self._clock
-        began = clock.now()
+        calls = self._calls
+        began = self._clock.now()
         calls.begun += 1
         try:
             answer = await self._handle(call)
+            if call.keys is not None:
+                answer = self._defaults.for_rows(call, answer)
         except UpstreamError as error:
-            now = clock.now()
-            self._figures.failed += 1
-            calls.note_failure(call, error, now - began, now)
-            self._hooks.on_served(ServedEvent(call, None, error.code))
+            default = self._defaults.instead(call, error)
+            if default is None:
+                self._tell_failed(call, error, began)
+                raise
+            answer = default
+        finally:
+            calls.ended += 1
+        self._tell_served(call, answer, began)
+        return answer
+
+    async def stand_in(self, call: Call) -> Answer:
+        """Answer a call of another service from the upstream, with this one's retries, circuits and alternatives.
+
+        What is kept, and what is served when there is no answer, is the business of the service that was asked.
+
+        Raises:
+            UpstreamError: there is no answer.
+        """
+        calls = self._calls
+        began = self._clock.now()
+        calls.begun += 1
+        try:
+            answer = await self._every_way(call)
+        except UpstreamError as error:
+            self._tell_failed(call, error, began)
             raise
         finally:
             calls.ended += 1
-        now = clock.now()
-        served = self._count(answer)
-        calls.note_answer(call, now - began, now, stale=served.by is ServedBy.STALE)
-        if self._hooks_want_successes or served.reason is not None or served.by is ServedBy.STALE:
-            self._hooks.on_served(ServedEvent(call, served))
+        self._tell_served(call, answer, began)
         return answer
 
     def status(self) -> UpstreamStatus:
@@ -256,20 +284,29 @@ class Upstream:
             balance=budget.balance,
         )
 
-    def _count(self, answer: Answer) -> Served:
-        """Count an answer by its worst row: one stale row makes it a stale answer."""
+    def _tell_failed(self, call: Call, error: UpstreamError, began: float) -> None:
+        now = self._clock.now()
+        self._figures.failed += 1
+        self._calls.note_failure(call, error, now - began, now)
+        self._hooks.on_served(ServedEvent(call, None, error.code))
+
+    def _tell_served(self, call: Call, answer: Answer, began: float) -> None:
+        """Count an answer by its worst row: one stale row makes it a stale answer, and one default value a default."""
         figures = self._figures
         worst = answer.served
         if answer.served_rows:
-            stale = [s for s in answer.served_rows.values() if s.by is ServedBy.STALE]
-            if stale:
-                worst = max(stale, key=lambda s: s.age_s or 0.0)
+            resorts = [served for served in answer.served_rows.values() if served.by in _LAST_RESORTS]
+            if resorts:
+                worst = max(resorts, key=lambda s: (s.by is ServedBy.DEFAULT, s.age_s or 0.0))
         if worst.by is ServedBy.STALE:
             figures.oldest_stale_s = max(figures.oldest_stale_s or 0.0, worst.age_s or 0.0)
-        elif worst.by is not ServedBy.FRESH:
+        elif worst.by in _BY_ITSELF:
             figures.oldest_stale_s = None
         figures.counts[worst.by] += 1
-        return worst
+        now = self._clock.now()
+        self._calls.note_answer(call, now - began, now, stale=worst.by is ServedBy.STALE)
+        if self._hooks_want_successes or worst.reason is not None or worst.by is ServedBy.STALE:
+            self._hooks.on_served(ServedEvent(call, worst))
 
 
 def _health(circuits: Iterable[CircuitStatus]) -> Health:

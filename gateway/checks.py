@@ -4,7 +4,7 @@ import re
 
 import strawberry
 
-from clients.operation import Operation, OperationError, RestRoute, check_route
+from clients.operation import Operation, OperationError, RestRoute, check_route, default_of
 from clients.service import Service
 from clients.stages.fallback import ways
 from gateway.config import Config
@@ -36,7 +36,15 @@ def check_operations(schema: strawberry.Schema, config: Config) -> list[Finding]
             )
         elif not ways(service, operation):
             findings.append(Finding(("services", service.name), _no_way(field, operation)))
+        for other in config.stand_ins(operation.service):
+            if not ways(services[other], operation):
+                message = f"{_no_way(field, operation)}, or do not let it stand in for {operation.service}"
+                findings.append(Finding(("services", other), message))
+    for name in services:
+        for other in config.stand_ins(name):  # its routes are for the operations of those it stands in for
+            declared[other] = {**declared.get(name, {}), **declared.get(other, {})}
     for name, service in services.items():
+        findings += _check_defaults(service, declared.get(name, {}))
         findings += _check_routes(service, declared.get(name, {}), subgraph=_may_be_subgraph(config, name))
     return list(dict.fromkeys(findings))
 
@@ -80,6 +88,21 @@ def _check_routes(service: Service, declared: dict[str, Operation], *, subgraph:
             findings.append(Finding(path, message))
         elif wrong := _wrong_route(operation, route):
             findings.append(Finding(path, wrong))
+    return findings
+
+
+def _check_defaults(service: Service, declared: dict[str, Operation]) -> list[Finding]:
+    findings = []
+    for name, value in service.fallback.defaults.items():
+        path = ("services", service.name, "fallback", "defaults", name)
+        if name not in declared:
+            there = ", ".join(declared) or "none"
+            findings.append(Finding(path, f"{service.name} has no operation of that name (there: {there})"))
+            continue
+        try:
+            default_of(declared[name], value)
+        except OperationError as error:
+            findings.append(Finding(path, str(error).removeprefix("default: ")))
     return findings
 
 

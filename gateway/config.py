@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from clients.operation import OperationError, RestRoute
-from clients.policy import PROFILES, RETRY_PRESETS, PositiveInt, PositiveSeconds, ServicePolicy
+from clients.policy import PROFILES, RETRY_PRESETS, FallbackPolicy, PositiveInt, PositiveSeconds, ServicePolicy
 from clients.service import DEFAULT_FORWARD, Service
 from gateway.auth import AuthConfig, HeaderName, auth_findings, located_auth, may_be_secret
 from gateway.tls import TlsConfig, located_tls, tls_files, tls_findings
@@ -156,6 +156,8 @@ class ServiceConfig(ServicePolicy, frozen=True, forbid_unknown_fields=True, kw_o
     """How the gateway authorizes itself to it. By default it does not."""
     tls: TlsConfig | None = None
     """Certificates: what is trusted besides the system's authorities, and what is shown. Default: nothing."""
+    fallback: FallbackPolicy = FallbackPolicy()
+    """What answers when neither GraphQL nor REST does. Default: nothing but the last good answer."""
     subgraph: SubgraphConfig | None = None
     """Given (`{}` is enough), the service is composed into the supergraph."""
     routes: dict[str, str] = msgspec.field(default_factory=dict)
@@ -204,6 +206,17 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def trusted_networks(self) -> list[IPv4Network | IPv6Network]:
         """The networks of `identity.trusted_proxies`."""
         return [ip_network(text) for text in self.identity.trusted_proxies]
+
+    def stand_ins(self, name: str) -> list[str]:
+        """The services that are asked in place of `name`, in their order; each once, should they go round."""
+        found: list[str] = []
+        service = self.services.get(name)
+        while service is not None and (other := service.fallback.service) is not None:
+            if other in found:
+                break
+            found.append(other)
+            service = self.services.get(other)
+        return found
 
     def clients_services(self) -> list[Service]:
         """The services as the clients take them, in the order of the file."""
@@ -365,6 +378,7 @@ def _meaning(config: Config, folder: FilePath) -> list[Finding]:
     for name, service in config.services.items():
         findings += _service_meaning(("services", name), service, config.federation)
         findings += _connection_meaning(("services", name), service, folder)
+        findings += _alternative_meaning(config, name, service.fallback.service)
     return findings + _federation_meaning(config)
 
 
@@ -437,6 +451,22 @@ def _connection_meaning(path: Path, service: ServiceConfig, folder: FilePath) ->
     return findings
 
 
+def _alternative_meaning(config: Config, name: str, other: str | None) -> list[Finding]:
+    path = ("services", name, "fallback", "service")
+    if other is None:
+        return []
+    if other not in config.services:
+        there = ", ".join(each for each in config.services if each != name) or "none"
+        return [Finding(path, f"there is no service {other} (there: {there})")]
+    alternative = config.services[other]
+    if alternative.graphql is None and alternative.rest is None:
+        return [Finding(path, f"{other} has no address of its own; give it graphql: or rest:")]
+    if name in (stand_ins := config.stand_ins(name)):
+        circle = " → ".join((name, *stand_ins[: stand_ins.index(name) + 1]))
+        return [Finding(path, f"goes round in a circle: {circle}; remove one of them")]
+    return []
+
+
 def _retry_meaning(path: Path, service: ServiceConfig) -> list[Finding]:
     retry, hedge = service.retry, service.hedge
     findings = [
@@ -490,4 +520,5 @@ def _service(name: str, entry: ServiceConfig) -> Service:
         headers={header.lower(): value for header, value in entry.headers.items()},
         routes={operation: RestRoute.parse(route) for operation, route in entry.routes.items()},
         tls=tls_files(entry.tls),
+        fallback=entry.fallback,
     )

@@ -17,6 +17,7 @@ from clients.auth import AuthorizedWire, BadSecret
 from clients.clock import Clock, SystemClock
 from clients.hooks import Hooks
 from clients.service import Service
+from clients.stages.fallback import Alternative
 from clients.state.circuit import State
 from clients.stores.base import Store
 from clients.stores.memory import MemoryStore
@@ -146,27 +147,36 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
     async with AsyncExitStack() as stack:
         store, stores = await _open_stores(config, parts, stack)
 
-        opened: dict[str, Wire] = {}
+        opened: dict[str, Upstream] = {}
+        wires: dict[str, Wire] = {}
         credentials: dict[str, Trouble] = {}
 
         def open_upstream(service: Service, owner: AsyncExitStack) -> Upstream:
             wire = service_wire(config, service, wires=parts.wires, clock=clock, random=parts.random)
-            opened[service.name] = wire
+            wires[service.name] = wire
             if isinstance(wire, AuthorizedWire):
                 credentials[service.name] = wire.trouble
             owner.push_async_callback(wire.aclose)
-            upstream = Upstream(service, wire, store, hooks=parts.hooks, clock=clock, random=parts.random)
+            other = service.fallback.service
+            beyond = [] if other is None else [Alternative(opened[other])]
+            upstream = Upstream(
+                service, wire, store, beyond=beyond, hooks=parts.hooks, clock=clock, random=parts.random
+            )
             owner.push_async_exit(upstream)
             return upstream
 
         services = {s.name: s for s in config.clients_services()}
-        upstreams = {name: open_upstream(s, stack) for name, s in services.items() if s.graphql or s.rest}
+        # What stands in for another service is opened before it, and closed after it.
+        for service in sorted(services.values(), key=lambda s: len(config.stand_ins(s.name))):
+            if service.graphql or service.rest:
+                opened[service.name] = open_upstream(service, stack)
+        upstreams = {name: opened[name] for name in services if name in opened}
         supergraph = None
         if (federation := config.served_federation) is not None:
             local = federation.local
             supergraph = ServedSupergraph(
                 find_source(
-                    config, schema, lambda name: nullcontext(opened[name] if _is_special(config, name) else None)
+                    config, schema, lambda name: nullcontext(wires[name] if _is_special(config, name) else None)
                 ),
                 services,
                 known=upstreams,

@@ -89,6 +89,8 @@ class ServedCounts:
     rest: int = strawberry.field(description="Answered over REST.")
     fresh: int = strawberry.field(description="Answered from the cache without a call.")
     stale: int = strawberry.field(description="Answered, in part at least, with the last good rows.")
+    alternative: int = strawberry.field(description="Answered by the service that stands in for it.")
+    default: int = strawberry.field(description="Answered, in part at least, with a default value.")
     failed: int = strawberry.field(description="Not answered.")
 
 

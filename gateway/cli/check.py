@@ -49,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
 async def _check_upstreams(config: Config, declared: list[Any]) -> int:
     wrong = 0
     for service in config.clients_services():
-        documents = [o for o in declared if o.service == service.name and o.graphql is not None]
+        asked = [o for o in declared if service.name in {o.service, *config.stand_ins(o.service)}]
+        documents = [o for o in asked if o.graphql is not None]
         async with lent_wire(config, service.name) as wire:
             found = await check_documents(service, documents, wire=wire)
         for message in found:

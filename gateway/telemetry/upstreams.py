@@ -6,10 +6,15 @@ from clients.call import ServedBy
 from clients.hooks import AttemptEvent, CircuitEvent, GaveUp, RetryEvent, ServedEvent
 
 _OF_THE_MOMENT = frozenset({GaveUp.BUDGET, GaveUp.DEADLINE, GaveUp.RETRY_AFTER})  # not of the call or of its error
+_FROM_ELSEWHERE = {
+    ServedBy.STALE: "served stale",
+    ServedBy.ALTERNATIVE: "served by its alternative",
+    ServedBy.DEFAULT: "served a default",
+}
 
 
 class UpstreamLog:
-    """Implements clients.hooks.Hooks: failed attempts, circuits that change, answers served stale."""
+    """Implements clients.hooks.Hooks: failed attempts, circuits that change, answers from elsewhere."""
 
     wants_successes = False
 
@@ -59,14 +64,16 @@ class UpstreamLog:
         )
 
     def on_served(self, event: ServedEvent) -> None:
-        """Stale answers."""
-        if event.served is not None and event.served.by is ServedBy.STALE:
+        """Answers that did not come from the service itself."""
+        said = None if event.served is None else _FROM_ELSEWHERE.get(event.served.by)
+        if event.served is not None and said is not None:
+            age_s = event.served.age_s
             self._log.info(
-                "served stale",
+                said,
                 service=event.call.operation.service,
                 operation=event.call.operation.name,
                 reason=event.served.reason,
-                age_ms=round((event.served.age_s or 0.0) * 1000),
+                age_ms=None if age_s is None else round(age_s * 1000),
                 request_id=event.call.caller.request_id,
                 correlation_id=event.call.caller.correlation_id,
             )

@@ -154,10 +154,17 @@ class Rig:
             cache=parts.pop("cache", CachePolicy(max_age_s=0, stale_if_error_s=0)),
             max_body_bytes=parts.pop("max_body_bytes", 1_000_000),
         )
+        name, beyond = parts.pop("name", "crm"), parts.pop("beyond", ())
         service: dict[str, Any] = {"graphql": script.graphql.url, "rest": script.rest.url, **parts}
-        self.service = Service("crm", policy, **service)
+        self.service = Service(name, policy, **service)
         self.upstream = Upstream(
-            self.service, wire, self.store, hooks=self.hooks, clock=pipeline_clock, random=random.Random(42)
+            self.service,
+            wire,
+            self.store,
+            beyond=beyond,
+            hooks=self.hooks,
+            clock=pipeline_clock,
+            random=random.Random(42),
         )
 
     async def execute(self, call: Call) -> Answer:

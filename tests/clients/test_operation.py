@@ -94,6 +94,81 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+class Balance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    customer_id: str
+    amount: float
+    in_words: str = "nothing"
+
+
+BALANCES: dict[str, Any] = {
+    "row": Balance,
+    "key": "customer_id",
+    "graphql": "query ($ids: [ID!]!) { balances(ids: $ids) { customerId amount } }",
+}
+
+
+def test_a_default_is_read_when_it_is_declared_and_a_batched_row_gets_its_key() -> None:
+    declared = operation("bank", "balances", **BALANCES, default={"amount": 0})
+    assert declared.default is not None
+    assert [declared.default.make(key) for key in ("1", "2")] == [
+        Balance(customer_id="1", amount=0.0),
+        Balance(customer_id="2", amount=0.0),
+    ]
+    several = operation(
+        "bank",
+        "several",
+        row=Balance,
+        key=("customer_id", "in_words"),
+        rest="POST /balances",
+        by="keys",
+        kind=Kind.QUERY,
+        default={"amount": 1},
+    )
+    assert several.default is not None
+    assert several.default.make(("1", "one")) == Balance(customer_id="1", amount=1.0, in_words="one")
+
+
+@pytest.mark.parametrize(
+    ("row", "many", "default", "made"),
+    [
+        (Row, False, {"id": "0"}, Row("0")),
+        (Row, True, [], []),
+        (Row, True, [{"id": "0", "name": "none"}], [Row("0", "none")]),
+        (float, False, 0, 0.0),
+        (bool, False, False, False),
+        (list[str], False, ["a"], ["a"]),
+    ],
+)
+def test_a_default_is_what_the_operation_gives(row: Any, many: bool, default: Any, made: Any) -> None:
+    declared = operation("crm", "x", row=row, many=many, rest="GET /x", default=default)
+    assert declared.default is not None
+    assert declared.default.make() == made
+    assert operation("crm", "x", row=row, rest="GET /x").default is None
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({**BALANCES, "default": {"amount": "much"}}, r"default: Expected `float`, got `str` - at `\$.amount`"),
+        ({**BALANCES, "default": {}}, "default: Object missing required field `amount`"),
+        ({**BALANCES, "default": {"amount": 1, "amuont": 2}}, "default: Object contains unknown field `amuont`"),
+        (
+            {**BALANCES, "default": {"amount": 1, "customerId": "1"}},
+            "default: Object contains unknown field `customerId`",
+        ),
+        ({**BALANCES, "row": dict, "default": {}}, "default: needs rows that are msgspec Structs"),
+        (
+            {"row": Row, "rest": "GET /x", "many": True, "default": {"id": "1"}},
+            "default: Expected `array`, got `object`",
+        ),
+        ({"row": Row, "rest": "POST /x", "default": {"id": "1"}}, "default: a mutation has none"),
+    ],
+)
+def test_a_default_that_does_not_fit_is_refused(parts: dict[str, Any], said: str) -> None:
+    with pytest.raises(OperationError, match=said):
+        operation("bank", "balances", **parts)
+
+
 @pytest.mark.parametrize(("parts", "message"), WRONG.values(), ids=WRONG.keys())
 def test_a_declaration_that_cannot_work_is_refused_and_named(parts: dict[str, Any], message: str) -> None:
     with pytest.raises(OperationError) as refused:

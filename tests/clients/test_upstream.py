@@ -39,6 +39,8 @@ async def test_answers_are_counted_by_how_they_were_served() -> None:
             ServedBy.REST: 1,
             ServedBy.FRESH: 1,
             ServedBy.STALE: 1,
+            ServedBy.ALTERNATIVE: 0,
+            ServedBy.DEFAULT: 0,
         }
         assert now.served.failed == 1
         assert (now.cache.fresh, now.cache.stale, now.cache.misses) == (1, 1, 4)

@@ -56,6 +56,39 @@ def test_a_route_for_no_operation() -> None:
     )
 
 
+REPLICA = "  replica: { graphql: 'http://replica', rest: 'http://replica', %s }\n"
+
+
+def test_a_stand_in_that_does_not_carry_an_operation() -> None:
+    (found,) = refused(
+        "  bank: { rest: 'http://bank', fallback: { service: vault } }\n  vault: { graphql: 'http://vault' }\n"
+        + CUSTOMERS % ""
+    )
+    assert found == (
+        "services.vault: cannot answer the field Customer.account: the operation Account.by_customer_id is declared "
+        "for rest; add rest:, or do not let it stand in for bank"
+    )
+
+
+def test_a_stand_ins_routes_are_held_against_the_operations_of_those_it_stands_in_for() -> None:
+    standing_in = CUSTOMERS % "fallback: { service: replica }"
+    (found,) = refused(BANK + standing_in + REPLICA % "routes: { Customer.by_id: 'GET /v2/customers{?keys}' }")
+    assert found.startswith("services.replica.routes.Customer.by_id: ")
+    assert "names keys" in found
+    good = REPLICA % "routes: { Customer.by_id: 'GET /v2/customers{?ids}' }"
+    create_app(parse("imports: [schema.customers]\nservices:\n" + BANK + standing_in + good, {}))
+
+
+def test_a_default_that_does_not_fit_its_operation() -> None:
+    assert refused(BANK + CUSTOMERS % "fallback: { defaults: { Customer.by_id: { name: 5, email: a, tier: b } } }") == [
+        "services.customers.fallback.defaults.Customer.by_id: Expected `str`, got `int` - at `$.name`"
+    ]
+    assert refused(BANK + CUSTOMERS % "fallback: { defaults: { Custmer.by_id: {} } }") == [
+        "services.customers.fallback.defaults.Custmer.by_id: customers has no operation of that name "
+        "(there: Customer.by_id)"
+    ]
+
+
 def test_every_declared_operation_is_found_with_its_field() -> None:
     schema = build_schema(["schema.customers", "schema.invoices"])
     found = {field: f"{operation.service}.{operation.name}" for field, operation in operations(schema)}

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from clients.policy import PROFILES, BudgetPolicy
+from clients.policy import PROFILES, BudgetPolicy, FallbackPolicy
 from gateway.config import Config, ConfigError, load, parse
 
 CRM = "services: { crm: { graphql: 'http://crm/graphql', rest: 'http://crm/api' } }\n"
@@ -97,6 +97,49 @@ services:
     assert (crm.attempts, crm.backoff_s, crm.budget) == (8, 2, BudgetPolicy())
     assert (bank.attempts, bank.backoff_s) == (2, 0.5)
     assert (shop.attempts, shop.budget) == (8, None)
+
+
+FALLING_BACK = """
+services:
+  crm: {{ rest: http://crm, fallback: {{ service: {crm} }} }}
+  crm-replica: {{ rest: http://replica, fallback: {{ service: {replica} }} }}
+  third: {{ rest: http://third{third} }}
+"""
+
+
+def test_a_service_may_name_another_that_stands_in_for_it() -> None:
+    config = parse(FALLING_BACK.format(crm="crm-replica", replica="third", third=""), {})
+    assert config.stand_ins("crm") == ["crm-replica", "third"]
+    assert config.clients_services()[0].fallback == FallbackPolicy(service="crm-replica")
+    assert config.stand_ins("unknown") == []
+
+
+def test_services_that_stand_in_for_one_another_in_a_circle_are_refused() -> None:
+    of_third = ", fallback: { service: crm-replica }"
+    assert findings(FALLING_BACK.format(crm="crm", replica="third", third="")) == [
+        "line 3: services.crm.fallback.service: goes round in a circle: crm → crm; remove one of them"
+    ]
+    assert findings(FALLING_BACK.format(crm="crm-replica", replica="third", third=of_third)) == [
+        "line 4: services.crm-replica.fallback.service: goes round in a circle: crm-replica → third → crm-replica; "
+        "remove one of them",
+        "line 5: services.third.fallback.service: goes round in a circle: third → crm-replica → third; "
+        "remove one of them",
+    ]
+
+
+def test_a_stand_in_that_is_not_there_or_has_no_address_is_refused() -> None:
+    assert findings(FALLING_BACK.format(crm="crm-replca", replica="null", third="")) == [
+        "line 3: services.crm.fallback.service: there is no service crm-replca (there: crm-replica, third)"
+    ]
+    text = """
+federation: { supergraph: super.graphql }
+services:
+  crm: { rest: http://crm, fallback: { service: bare } }
+  bare: {}
+"""
+    assert findings(text) == [
+        "line 4: services.crm.fallback.service: bare has no address of its own; give it graphql: or rest:"
+    ]
 
 
 def test_the_environment_fills_values_in_and_keeps_their_type() -> None:

@@ -7,6 +7,7 @@ import pytest
 import strawberry
 from graphql import GraphQLError
 
+from clients.call import ServedBy
 from clients.operation import Kind, Operation, OperationError
 from loaders.batched import Batched, batched
 from loaders.fields import OPERATION, upstream_field
@@ -272,6 +273,31 @@ def test_fields_that_cannot_work_are_refused_where_they_are_declared() -> None:
         parts.many()
     with pytest.raises(TypeError, match="customer is not a batched operation"):
         Batched(ONE, Customer, None, 0.0)  # type: ignore[arg-type]
+
+
+async def test_a_batch_and_a_field_may_have_a_default_as_json_would_have_it() -> None:
+    nobody = {"name": "unknown", "tier": "BASIC"}
+    or_nobody = batched(Customer, service="crm", key="id", name="orNobody", rest="GET /customers{?ids}", default=nobody)
+
+    @strawberry.type
+    class Defaults:
+        customer: Customer | None = or_nobody.one()
+        few: list[Customer | None] | None = upstream_field(
+            Customer, service="crm", name="few", many=True, rest="GET /customers", default=[{"id": "0", **nobody}]
+        )
+
+    async with scoped() as (made, scope):
+        made.script.rest.behave(status(503))
+        result = await strawberry.Schema(Defaults).execute(
+            '{ customer(id: "7") { id name tier } few { id name } }', context_value=scope
+        )
+    assert result.errors is None
+    assert result.data == {
+        "customer": {"id": "7", "name": "unknown", "tier": "BASIC"},
+        "few": [{"id": "0", "name": "unknown"}],
+    }
+    noted = {path[0]: served.by for _, path, served in scope.served}
+    assert noted == {"customer": ServedBy.DEFAULT, "few": ServedBy.DEFAULT}
 
 
 def test_list_variables_become_list_arguments() -> None:

@@ -68,6 +68,10 @@ async def test_check_holds_documents_against_the_upstreams_own_schemas(config: P
         process = await _run(command)
         assert process[0] == 1
         assert "customers: the operation Customer.by_id does not fit: Cannot query field 'tier'" in process[1]
+        replica = f"{{ graphql: '{upstream.graphql.url}' }}"
+        standing_in = services.replace("{ graphql", "{ fallback: { service: replica }, graphql", 1)
+        config.write_text(f"imports: [schema.customers]\nservices: {standing_in[:-2]}, replica: {replica} }}\n")  # noqa: ASYNC240
+        assert "\nreplica: the operation Customer.by_id does not fit: " in (await _run(command))[1]
         await upstream.refuse()
         code, out = await _run(command)
         assert code == 1
