@@ -68,7 +68,8 @@ class Retry:
         try:
             return await inner(call)
         except CircuitOpen:
-            raise  # no attempt was made
+            self._budget.take_back()  # no attempt was made
+            raise
         except UpstreamError as error:
             return await self._again(call, inner, error)
 
@@ -89,6 +90,7 @@ class Retry:
                 try:
                     return await inner(call)
                 except CircuitOpen as refusal:
+                    self._figures.retries -= 1
                     self._hooks.on_retry(RetryEvent(call, self._protocol, refusal.code, gave_up=GaveUp.CIRCUIT))
                     raise error from refusal  # what opened the circuit says more than that it is open
                 except UpstreamError as latest:

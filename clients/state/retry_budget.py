@@ -54,6 +54,10 @@ class RetryBudget:
             self._roll(now)
         self._offered += 1
 
+    def take_back(self) -> None:
+        """The call just offered was refused here and not made: it earns nothing."""
+        self._offered -= 1
+
     def spend(self, now: float) -> bool:
         """Pay for one retry; False when there is no budget for it."""
         if self._balance(now) < 1:

@@ -15,6 +15,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("wait"), st.sampled_from([0.25, 0.5, 1.0, 2.5, 9.75, 10.0, 25.0, 1e6])),
         st.tuples(st.just("offer"), st.integers(1, 40)),
+        st.tuples(st.just("refused"), st.just(1)),
         st.tuples(st.just("spend"), st.integers(1, 40)),
         st.tuples(st.just("read"), st.just(1)),
     ),
@@ -46,6 +47,9 @@ def test_no_ten_seconds_pay_for_more_than_their_share_and_never_for_less(
         for _ in range(int(amount) if step == "offer" else 0):
             budget.offer(now)
             offered.append(now)
+        if step == "refused":
+            budget.offer(now)
+            budget.take_back()
         for _ in range(int(amount) if step == "spend" else 0):
             allowed = balance() >= 1
             assert budget.spend(now) == allowed

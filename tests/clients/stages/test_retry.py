@@ -446,6 +446,15 @@ async def test_the_hooks_are_told_of_a_circuit_that_opens_between_attempts_and_n
         assert len(made.hooks.retries) == 2
 
 
+async def test_a_call_that_the_circuit_refuses_is_no_attempt_and_earns_nothing() -> None:
+    async with rig(retry=THREE, breaker=BreakerPolicy(failures=1)) as made:
+        made.script.graphql.behave(status(503))
+        for _ in range(3):
+            await run(made)
+        retries = made.upstream.status().retries
+        assert (retries.calls, retries.attempts, retries.retries, made.calls) == (1, 1, 0, (1, 0))
+
+
 async def test_a_caller_who_leaves_during_a_backoff_ends_it() -> None:
     async with rig(retry=THREE) as made:
         made.script.graphql.behave(status(503))
