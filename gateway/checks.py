@@ -45,7 +45,7 @@ def check_operations(schema: strawberry.Schema, config: Config) -> list[Finding]
             declared[other] = {**declared.get(name, {}), **declared.get(other, {})}
     for name, service in services.items():
         findings += _check_defaults(service, declared.get(name, {}))
-        findings += _check_routes(service, declared.get(name, {}), subgraph=_may_be_subgraph(config, name))
+        findings += _check_routes(service, declared.get(name, {}), subgraph=_may_answer_subgraph(config, name))
     return list(dict.fromkeys(findings))
 
 
@@ -66,6 +66,11 @@ def _may_be_subgraph(config: Config, name: str) -> bool:
     if federation is None:
         return False
     return federation.supergraph is not None or config.services[name].subgraph is not None
+
+
+def _may_answer_subgraph(config: Config, name: str) -> bool:
+    """Whether the service may be a subgraph, or stands in for one that may be."""
+    return any(_may_be_subgraph(config, each) for each in config.services if name in {each, *config.stand_ins(each)})
 
 
 def _no_way(field: str, operation: Operation) -> str:

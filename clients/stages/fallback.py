@@ -44,8 +44,8 @@ class Way(Protocol):
     served_by: ServedBy
     """How its answers are marked."""
 
-    def takes(self, operation: Operation) -> bool:
-        """Whether it can answer the operation."""
+    def takes(self, call: Call) -> bool:
+        """Whether it can answer the call."""
         ...
 
     async def __call__(self, call: Call) -> Answer:
@@ -79,9 +79,10 @@ class Alternative:
         self._upstream = upstream
         self._operations: WeakKeyDictionary[Operation, Operation] = WeakKeyDictionary()
 
-    def takes(self, operation: Operation) -> bool:
-        """Whether the other service shares a protocol with the operation."""
-        return bool(ways(self._upstream.service, operation))
+    def takes(self, call: Call) -> bool:
+        """Whether one of the other service's protocols carries the call."""
+        service = self._upstream.service
+        return any(way is ProtocolName.GRAPHQL or carries(service, call) for way in ways(service, call.operation))
 
     async def __call__(self, call: Call) -> Answer:
         """The other service's answer."""
@@ -131,7 +132,7 @@ class Fallback:
         if not tried:
             raise NoWay(_no_way(self._service, call.operation))
         for way in self._beyond:
-            if not way.takes(call.operation):
+            if not way.takes(call):
                 continue
             try:
                 answer = await way(call)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.app import create_app
+from gateway.checks import check_operations
 from gateway.config import ConfigError, parse
 from schema.build import SchemaError, build_schema, operations
 
@@ -77,6 +78,16 @@ def test_a_stand_ins_routes_are_held_against_the_operations_of_those_it_stands_i
     assert "names keys" in found
     good = REPLICA % "routes: { Customer.by_id: 'GET /v2/customers{?ids}' }"
     create_app(parse("imports: [schema.customers]\nservices:\n" + BANK + standing_in + good, {}))
+
+
+def test_a_subgraphs_stand_in_may_have_routes_for_its_fields_too() -> None:
+    replica = "  replica: { rest: 'http://replica', routes: { Query.products: 'GET /products', %s } }\n"
+    products = "  products: { graphql: 'http://p', subgraph: {}, fallback: { service: replica } }\n"
+    text = "federation: {}\nimports: [schema.bank]\nservices:\n" + products + replica
+    schema = build_schema([], federated=True)
+    assert check_operations(schema, parse(text % "Product: 'GET /products{?ids}'", {})) == []
+    (found,) = check_operations(schema, parse(text % "'not a name': 'GET /products'", {}))
+    assert "replica has no operation of that name" in str(found)
 
 
 def test_a_default_that_does_not_fit_its_operation() -> None:

@@ -18,7 +18,7 @@ from clients.errors import (
     ServiceUnavailable,
     UpstreamError,
 )
-from clients.operation import Kind, Operation, operation
+from clients.operation import Kind, Operation, RestRoute, operation
 from clients.policy import BreakerPolicy, CachePolicy, FallbackPolicy, RetryPolicy
 from clients.stages.fallback import Alternative
 from clients.subgraph import subgraph_operation
@@ -172,6 +172,24 @@ async def test_an_alternative_that_does_not_carry_the_operation_is_passed_over()
         assert replica.calls == (0, 0)
 
 
+async def test_an_alternative_whose_routes_carry_some_entities_only_is_passed_over_for_the_others() -> None:
+    document = (
+        "query ($r: [_Any!]!) { _entities(representations: $r) { ... on Customer { name } ... on Seller { name } } }"
+    )
+    planned = subgraph_operation("crm", "_entities", document, Kind.QUERY, [("_entities", "r")])
+    routes = {"Customer": RestRoute.parse("GET /customers{?ids}")}
+    async with pair(rest=None, replica_graphql=None, replica_routes=routes) as (made, replica):
+        break_(made)
+        for type_name, calls in (("Seller", 0), ("Customer", 1)):
+            call = Call(planned, {}, CALLER).for_keys([(0, {"__typename": type_name, "id": "1"})])
+            if calls:
+                assert (await made.execute(call)).value == [b'{"name":"Customer 1"}']
+            else:
+                with pytest.raises(ServerFailed):
+                    await made.execute(call)
+            assert replica.calls == (0, calls)
+
+
 async def test_alternatives_may_have_alternatives() -> None:
     async with (
         rig(name="third") as third,
@@ -228,8 +246,8 @@ class Queue:
     def __init__(self) -> None:
         self.taken: list[Call] = []
 
-    def takes(self, operation: Operation) -> bool:
-        return operation.kind is Kind.MUTATION
+    def takes(self, call: Call) -> bool:
+        return call.operation.kind is Kind.MUTATION
 
     async def __call__(self, call: Call) -> Answer:
         self.taken.append(call)
