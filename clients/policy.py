@@ -11,6 +11,8 @@ Seconds = Annotated[float, msgspec.Meta(ge=0)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Rate = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Weight = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+RootedPath = Annotated[str, msgspec.Meta(pattern=r"^/[!-\"$-~]*$")]
 
 
 class BudgetPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -96,6 +98,55 @@ class CachePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """For this long after `max_age_s` an answer stands in when the service fails. Default one hour; 0 turns it off."""
 
 
+class HealthPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Health checks: the service is asked at intervals, whether there is traffic or not."""
+
+    every_s: PositiveSeconds = 10.0
+    """How often, ± 10 % so that instances do not ask in step. Default 10."""
+    timeout_s: PositiveSeconds = 2.0
+    """A check without an answer after this long has failed; less than `every_s`. Default 2."""
+    path: RootedPath | None = None
+    """What REST is asked for, from the root of its host; 2xx passes. GraphQL is asked for `{ __typename }` anyway."""
+    failures: PositiveInt = 2
+    """Checks in a row that must fail before it counts as unhealthy. Default 2."""
+    successes: PositiveInt = 1
+    """Checks in a row that must pass before it counts as healthy again. Default 1."""
+
+
+class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An endpoint with its weight."""
+
+    url: str
+    """Scheme, host and port, such as http://10.0.0.1:8080."""
+    weight: Weight = 1
+    """Its share of the calls, against the weights of the others. Default 1."""
+
+
+class EjectionPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When an endpoint that fails gets no calls for a while."""
+
+    failures: PositiveInt = 3
+    """Failures in a row that eject it: those that a circuit counts. Default 3."""
+    eject_s: PositiveSeconds = 30.0
+    """How long it is out the first time; each further time in a row is longer by as much. Default 30."""
+    max_eject_s: PositiveSeconds = 300.0
+    """The longest it is out. Default 300."""
+    max_share: Rate = 0.5
+    """Largest share of the endpoints that is out at once; one may always be, the last one never. Default 0.5."""
+
+
+class EndpointsPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The endpoints of a service that has several, and how calls are spread over them."""
+
+    origins: tuple[str | Origin, ...] = ()
+    """Where it answers: `http://10.0.0.1:8080`, or `{ url: …, weight: 2 }`; in place of the origin of its URLs."""
+    dns_every_s: PositiveSeconds | None = None
+    """Instead of `origins`: look the URLs' host up this often, ± 10 %, and use all of its addresses. Off by default."""
+    balance: Literal["least-outstanding", "round-robin", "random"] = "least-outstanding"
+    """How one is chosen, by weight. Default least-outstanding: the less busy of two drawn at random."""
+    eject: EjectionPolicy = EjectionPolicy()
+
+
 class ServicePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything the pipeline needs to know about one service."""
 
@@ -106,6 +157,8 @@ class ServicePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """A second attempt beside a slow first one; off by default."""
     breaker: BreakerPolicy = BreakerPolicy()
     cache: CachePolicy = CachePolicy()
+    health: HealthPolicy | None = None
+    """Health checks; off by default."""
     max_body_bytes: PositiveInt = 10_000_000
     """Largest answer accepted, after decompression. Default 10 MB."""
     max_connections: PositiveInt = 100
