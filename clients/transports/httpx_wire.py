@@ -29,13 +29,14 @@ class HttpxWire:
     Args:
         options: TLS and pool.
         transport: an httpx transport to use instead of the network, such as `httpx.ASGITransport` or a company's own;
-            it is closed with the wire, and of `options` only `max_connections` and `give_up_s` apply to it.
+            it is closed with the wire, and of `options` only those that are about requests apply to it.
     """
 
     def __init__(self, options: WireOptions = DEFAULTS, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._transport = transport or _build(options)
         self._slots = asyncio.Semaphore(options.max_connections)
         self._give_up_s = options.give_up_s
+        self._connect_to = options.connect_to
         self._closed = False
 
     async def send(
@@ -46,6 +47,8 @@ class HttpxWire:
             if self._closed:
                 raise WireConnectError("the wire is closed")
             request = _request(method, url, headers, body)
+            if self._connect_to is not None:
+                _redirect(request, *self._connect_to)
             gave_up = asyncio.timeout(self._give_up_s)
             try:
                 async with gave_up:
@@ -104,6 +107,13 @@ def _request(method: str, url: str, headers: Mapping[str, str], body: bytes | No
     except (httpx.InvalidURL, ValueError, TypeError):  # UnicodeError is a ValueError
         raise WireConnectError(_BAD_REQUEST) from None
     return request
+
+
+def _redirect(request: httpx.Request, host: str, address: str) -> None:
+    """Let the request connect to the address; its Host header is set by now, and TLS is told the name."""
+    if request.url.host == host.lower():
+        request.extensions["sni_hostname"] = request.url.raw_host.decode("ascii")
+        request.url = request.url.copy_with(host=address)
 
 
 async def _read(response: httpx.Response, limit: int) -> bytes:

@@ -29,6 +29,8 @@ class WireOptions:
         idle_s: seconds that an unused connection is kept.
         give_up_s: upper bound of one request in seconds. It is no caller's timeout and has to be larger than all of
             them: it ends what a cancelled caller left behind where the library cannot (see `PyreqwestWire`).
+        connect_to: a host, and the IP address that connections to it go to; Host and TLS name stay the host's. None
+            looks every host up.
     """
 
     ca_files: tuple[Path, ...] = ()
@@ -37,6 +39,7 @@ class WireOptions:
     max_connections: int = 100
     idle_s: float = 4.0  # Node and uvicorn close after 5: using one just as it closes looks like a lost request
     give_up_s: float = 30.0
+    connect_to: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         if self.max_connections < 1:

@@ -124,6 +124,8 @@ def _build(options: WireOptions) -> Client:
         .pool_idle_timeout(timedelta(seconds=options.idle_s))
         .timeout(timedelta(seconds=options.give_up_s))
     )
+    if options.connect_to is not None:
+        builder = builder.resolve(*options.connect_to, 0)  # port 0: that of the URL
     for path in options.ca_files:
         certificates = _PEM_CERTIFICATE.findall(path.read_bytes())
         if not certificates:
