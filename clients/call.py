@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from clients.endpoint import Endpoint
 from clients.errors import UpstreamError
 from clients.operation import Kind, Operation
 
@@ -67,6 +68,8 @@ class Call:
         attempt: counts from 1.
         idempotency_key: sent with every attempt as `Idempotency-Key`; with it a mutation may be attempted again.
         hedge: which of the attempts beside a slow one this is; 0 for the first.
+        endpoint: where the attempt goes; None for services that have one endpoint.
+        tried: the endpoints of all attempts so far, shared by them; None likewise.
     """
 
     operation: Operation
@@ -76,6 +79,8 @@ class Call:
     attempt: int = 1
     idempotency_key: str | None = None
     hedge: int = 0
+    endpoint: Endpoint | None = None
+    tried: list[Endpoint] | None = field(default=None, compare=False)
 
     @property
     def repeatable(self) -> bool:

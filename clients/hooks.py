@@ -23,6 +23,11 @@ class AttemptEvent:
     error: str | None = None
     message: str | None = None
 
+    @property
+    def endpoint(self) -> str | None:
+        """The name of the endpoint it went to; None for services that have one."""
+        return None if self.call.endpoint is None else self.call.endpoint.name
+
 
 class GaveUp(enum.StrEnum):
     """Why a failed attempt was the last one."""
@@ -77,6 +82,23 @@ class CircuitEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointEvent:
+    """One of a service's endpoints has changed its state: ejected, returning, failing its health checks, well again.
+
+    Attributes:
+        endpoint: its name.
+        reason: why, as its status will show it.
+    """
+
+    service: str
+    protocol: ProtocolName
+    endpoint: str
+    previous: str
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServedEvent:
     """A call was answered, or failed for good (`served` is None)."""
 
@@ -109,6 +131,10 @@ class Hooks(Protocol):
         """After each change of a circuit."""
         ...
 
+    def on_endpoint(self, event: EndpointEvent) -> None:
+        """After each change of an endpoint."""
+        ...
+
     def on_served(self, event: ServedEvent) -> None:
         """After each call."""
         ...
@@ -126,6 +152,9 @@ class NoHooks:
         """Nothing."""
 
     def on_circuit(self, event: CircuitEvent) -> None:
+        """Nothing."""
+
+    def on_endpoint(self, event: EndpointEvent) -> None:
         """Nothing."""
 
     def on_served(self, event: ServedEvent) -> None:

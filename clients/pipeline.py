@@ -11,6 +11,7 @@ from clients.hooks import Hooks
 from clients.protocols.exchange import Exchange
 from clients.service import Service
 from clients.stages.attempt_timeout import AttemptTimer
+from clients.stages.balancer import Balance, TrackTried
 from clients.stages.breaker import Breaker
 from clients.stages.deadline import Deadline
 from clients.stages.fallback import Fallback
@@ -19,6 +20,7 @@ from clients.stages.observe import Observe
 from clients.stages.retry import Retry
 from clients.stages.single_flight import SingleFlight
 from clients.stages.stale_cache import StaleCache
+from clients.state.balancer import Balancer
 from clients.state.circuit import Circuit
 
 
@@ -49,6 +51,7 @@ def assemble(
     exchanges: Mapping[ProtocolName, Exchange],
     attempts: Mapping[ProtocolName, Traffic],
     fallback: Fallback,
+    balancers: Mapping[ProtocolName, Balancer],
     hooks: Hooks,
     clock: Clock,
 ) -> Handler:
@@ -56,6 +59,7 @@ def assemble(
 
     The deadline, the cache and the flights stand once for the service. Each protocol has its own retries, circuit and
     timer: retries stand outside the breaker, so the circuit sees every attempt and a refusal is not tried again.
+    Where there are several endpoints, each attempt goes to one of them.
     """
     name, timeout_s = service.name, service.policy.timeout_s
     racing = () if hedge is None else (hedge,)
@@ -63,12 +67,14 @@ def assemble(
         Deadline(name, clock),
         cache,
         flights,
+        *([TrackTried()] if balancers else []),
         innermost=fallback.over(
             {
                 protocol: chain(
                     retries[protocol],
                     *racing,
                     Breaker(name, protocol, circuits[protocol], clock),
+                    *([Balance(balancers[protocol], clock)] if protocol in balancers else []),
                     Observe(protocol, attempts[protocol], hooks, clock),
                     AttemptTimer(name, timeout_s, clock),
                     innermost=exchange,

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from clients.call import Caller
+from clients.call import Caller, ProtocolName
 from clients.operation import RestRoute
-from clients.policy import FallbackPolicy, ServicePolicy
+from clients.policy import EndpointsPolicy, FallbackPolicy, ServicePolicy
 from clients.transports.options import NO_TLS_FILES, TlsFiles
 
 DEFAULT_FORWARD = ("x-request-id", "x-correlation-id")
@@ -25,6 +25,8 @@ class Service:
         routes: by operation name, REST routes that replace the declared ones.
         tls: what its wire trusts and shows.
         fallback: what answers when neither protocol does.
+        endpoints: where it is, when that is more than one place.
+        address: connections go to this IP address, whatever the URLs' host; Host and TLS name stay the host's.
     """
 
     name: str
@@ -36,6 +38,12 @@ class Service:
     routes: Mapping[str, RestRoute] = field(default_factory=dict)
     tls: TlsFiles = NO_TLS_FILES
     fallback: FallbackPolicy = field(default_factory=FallbackPolicy)
+    endpoints: EndpointsPolicy | None = None
+    address: str | None = None
+
+    def url(self, protocol: ProtocolName) -> str | None:
+        """Where it is asked over this protocol; None when it is not."""
+        return self.graphql if protocol is ProtocolName.GRAPHQL else self.rest
 
     def forwarded(self, caller: Caller) -> dict[str, str]:
         """The caller's headers that this service is sent."""

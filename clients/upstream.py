@@ -1,7 +1,6 @@
 """One upstream service: its pipeline, its circuits, and what is to be known about it."""
 
-import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from types import TracebackType
@@ -9,9 +8,12 @@ from typing import Self
 
 from clients.call import Answer, Call, ProtocolName, ServedBy
 from clients.clock import Clock, SystemClock
+from clients.endpoints import Connect, DiscoveryStatus, Endpoints, Lookup, system_lookup
 from clients.errors import UpstreamError
 from clients.figures import CallFigures, CallTraffic, TimeIn, Traffic, TrafficFigures
-from clients.hooks import CircuitEvent, Hooks, NoHooks, ServedEvent
+from clients.health import Health, judge
+from clients.health_checks import Checked, CheckStatus, HealthChecks
+from clients.hooks import CircuitEvent, EndpointEvent, Hooks, NoHooks, ServedEvent
 from clients.pipeline import assemble
 from clients.protocols.graphql import GraphQLExchange
 from clients.protocols.rest import RestExchange
@@ -22,24 +24,14 @@ from clients.stages.hedge import Hedge
 from clients.stages.retry import Retry, RetryFigures
 from clients.stages.single_flight import SingleFlight
 from clients.stages.stale_cache import CacheFigures, StaleCache
-from clients.state.circuit import Circuit, CircuitStatus, State, Transition
+from clients.state.balancer import EndpointStatus
+from clients.state.circuit import Circuit, CircuitStatus, Transition
 from clients.state.retry_budget import RetryBudget
 from clients.stores.base import Store
 from clients.transports.base import Wire
 
 _BY_ITSELF = frozenset({ServedBy.GRAPHQL, ServedBy.REST})
 _LAST_RESORTS = frozenset({ServedBy.STALE, ServedBy.DEFAULT})
-
-
-class Health(enum.StrEnum):
-    """An upstream's health, from its circuits."""
-
-    HEALTHY = "healthy"
-    """Every circuit is closed."""
-    DEGRADED = "degraded"
-    """A circuit is not closed, and there is another way."""
-    UNHEALTHY = "unhealthy"
-    """No circuit is closed: answers are stale ones, or errors."""
 
 
 @dataclass(slots=True)
@@ -75,15 +67,27 @@ class RetryStatus:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamStatus:
-    """An upstream, read as data. Times are monotonic seconds."""
+    """An upstream, read as data. Times are monotonic seconds.
+
+    Attributes:
+        reason: why its health is what it is, as a sentence part.
+        since: when a circuit, an endpoint or a health check last changed.
+        endpoints: by protocol, of a service that has several; empty otherwise.
+        discovery: the looking up of the service's host, where that finds its endpoints.
+        checks: how its health checks go; empty without any.
+    """
 
     name: str
     health: Health
+    reason: str
     since: float
     circuits: Mapping[ProtocolName, CircuitStatus]
     cache: CacheFigures
     served: ServedFigures
     retries: RetryStatus
+    endpoints: Mapping[ProtocolName, Sequence[EndpointStatus]]
+    discovery: DiscoveryStatus | None
+    checks: Sequence[CheckStatus]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,8 @@ class UpstreamFigures:
 class Upstream:
     """A service that can be called. An async context manager; leaving it ends everything still in flight.
 
+    Who does not enter it calls `start`, which begins what it does by itself: health checks, and looking up endpoints.
+
     Args:
         service: where it is and how patient to be.
         wire: sends bytes; owned by the caller, and best this service's alone.
@@ -114,6 +120,8 @@ class Upstream:
         hooks: is told of attempts, circuits and answers.
         clock: all time comes from it.
         random: all jitter comes from it.
+        connect: makes wires to single addresses, for services whose endpoints are looked up.
+        lookup: looks their hosts up.
     """
 
     def __init__(
@@ -126,6 +134,8 @@ class Upstream:
         hooks: Hooks | None = None,
         clock: Clock | None = None,
         random: Random | None = None,
+        connect: Connect | None = None,
+        lookup: Lookup = system_lookup,
     ) -> None:
         self.service = service
         self._clock = clock or SystemClock()
@@ -138,6 +148,17 @@ class Upstream:
             if url is not None
         }
         self._circuits = {protocol: self._circuit(protocol, random) for protocol in self._exchanges}
+        self._endpoints = self._open_endpoints(connect, lookup, random)
+        balancers = self._endpoints.balancers if self._endpoints is not None else {}
+        self._checks = HealthChecks(
+            service,
+            service.policy.health,
+            wire,
+            balancers,
+            hooks=_EndpointHooks(self._hooks, self._note_health),
+            clock=self._clock,
+            random=random,
+        )
         keys = CacheKeys(service)
         self._cache = StaleCache(service.policy.cache, keys, store, self._clock, random)
         self._flights = SingleFlight(service.name, keys, self._clock)
@@ -175,6 +196,7 @@ class Upstream:
             exchanges=self._exchanges,
             attempts=self._attempts,
             fallback=self._every_way,
+            balancers=balancers,
             hooks=self._hooks,
             clock=self._clock,
         )
@@ -241,10 +263,23 @@ class Upstream:
         """The upstream as it is now."""
         now = self._clock.now()
         circuits = {protocol: circuit.status(now) for protocol, circuit in self._circuits.items()}
-        health = _health(circuits.values())
-        since = max(status.since for status in circuits.values())
+        endpoints = self._endpoints.status(now) if self._endpoints is not None else {}
+        checks = self._checks.status()
+        health, reason = judge(circuits, endpoints, checks)
+        changes = [circuit.since for circuit in circuits.values()] + [check.since for check in checks]
+        changes += [endpoint.since for each in endpoints.values() for endpoint in each]
         return UpstreamStatus(
-            self.name, health, since, circuits, self._cache.figures, self._figures, self._retry_status(now)
+            name=self.name,
+            health=health,
+            reason=reason,
+            since=max(changes),
+            circuits=circuits,
+            cache=self._cache.figures,
+            served=self._figures,
+            retries=self._retry_status(now),
+            endpoints=endpoints,
+            discovery=self._endpoints.discovery if self._endpoints is not None else None,
+            checks=checks,
         )
 
     def figures(self) -> UpstreamFigures:
@@ -253,23 +288,58 @@ class Upstream:
         attempts = {protocol: traffic.read(now) for protocol, traffic in self._attempts.items()}
         return UpstreamFigures(self._calls.read_calls(now), attempts, self._since, self._time_in.read(now))
 
+    async def ping(self) -> tuple[Checked, ...]:
+        """Check its health once, now: GraphQL, and REST when `health.path` says what to ask for, at every endpoint.
+
+        No retry, cache or circuit takes part. Where there are health checks, it counts as one of them.
+        """
+        return await self._checks.check()
+
+    def start(self) -> None:
+        """Begin what it does by itself; entering does that, too."""
+        if self._endpoints is not None:
+            self._endpoints.start()
+        self._checks.start()
+
     async def __aenter__(self) -> Self:
+        self.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        await self._checks.aclose()
         await self._flights.aclose()
+        if self._endpoints is not None:
+            await self._endpoints.aclose()
+
+    def _open_endpoints(self, connect: Connect | None, lookup: Lookup, random: Random) -> Endpoints | None:
+        policy = self.service.endpoints
+        if policy is None:
+            return None
+        if policy.dns_every_s is not None and connect is None:
+            raise TypeError(f"{self.name}: endpoints that are looked up need `connect`")
+        return Endpoints(
+            self.service,
+            policy,
+            connect=connect,
+            hooks=_EndpointHooks(self._hooks, self._note_health),
+            clock=self._clock,
+            random=random,
+            lookup=lookup,
+        )
 
     def _circuit(self, protocol: ProtocolName, random: Random) -> Circuit:
         def tell(transition: Transition) -> None:
             self._hooks.on_circuit(
                 CircuitEvent(self.name, protocol, transition.previous, transition.state, transition.reason)
             )
-            now = self._clock.now()
-            self._time_in.enter(_health([circuit.status(now) for circuit in self._circuits.values()]), now)
+            self._note_health()
 
         return Circuit(self.service.policy.breaker, now=self._clock.now(), random=random, on_transition=tell)
+
+    def _note_health(self) -> None:
+        self._time_in.enter(self.status().health, self._clock.now())
 
     def _retry_status(self, now: float) -> RetryStatus:
         budget, made = self._budget.status(now), self._retries
@@ -309,6 +379,13 @@ class Upstream:
             self._hooks.on_served(ServedEvent(call, worst))
 
 
-def _health(circuits: Iterable[CircuitStatus]) -> Health:
-    closed = [status.state is State.CLOSED for status in circuits]
-    return Health.HEALTHY if all(closed) else Health.DEGRADED if any(closed) else Health.UNHEALTHY
+class _EndpointHooks(NoHooks):
+    """Tells somebody's hooks of endpoints, and the upstream that its health may have changed."""
+
+    def __init__(self, hooks: Hooks, changed: Callable[[], None]) -> None:
+        self._hooks = hooks
+        self._changed = changed
+
+    def on_endpoint(self, event: EndpointEvent) -> None:
+        self._hooks.on_endpoint(event)
+        self._changed()

@@ -1,9 +1,10 @@
 """gateway.yaml and the environment become one frozen, validated Config; everything wrong is said at once."""
 
+import contextlib
 import os
 import re
-from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -11,7 +12,15 @@ from urllib.parse import urlsplit
 import msgspec
 
 from clients.operation import OperationError, RestRoute
-from clients.policy import PROFILES, RETRY_PRESETS, FallbackPolicy, PositiveInt, PositiveSeconds, ServicePolicy
+from clients.policy import (
+    PROFILES,
+    RETRY_PRESETS,
+    EndpointsPolicy,
+    FallbackPolicy,
+    PositiveInt,
+    PositiveSeconds,
+    ServicePolicy,
+)
 from clients.service import DEFAULT_FORWARD, Service
 from gateway.auth import AuthConfig, HeaderName, auth_findings, located_auth, may_be_secret
 from gateway.tls import TlsConfig, located_tls, tls_files, tls_findings
@@ -162,6 +171,9 @@ class ServiceConfig(ServicePolicy, frozen=True, forbid_unknown_fields=True, kw_o
     """Given (`{}` is enough), the service is composed into the supergraph."""
     routes: dict[str, str] = msgspec.field(default_factory=dict)
     """REST routes (`METHOD /path{?query}`) by operation name; a subgraph's by `Query.field` or entity type too."""
+
+    endpoints: EndpointsPolicy | None = None
+    """The endpoints of a service that has several; by default it answers at its URLs."""
 
     def __repr__(self) -> str:
         return f"ServiceConfig(profile={self.profile!r}, graphql={self.graphql!r}, rest={self.rest!r})"
@@ -430,6 +442,8 @@ def _service_meaning(path: Path, service: ServiceConfig, federation: FederationC
     findings += _retry_meaning(path, service)
     if service.routes and service.rest is None:
         findings.append(Finding((*path, "routes"), "the service has no REST address; add rest:"))
+    findings += _endpoints_meaning((*path, "endpoints"), service)
+    findings += _health_meaning((*path, "health"), service)
     return findings
 
 
@@ -486,6 +500,73 @@ def _retry_meaning(path: Path, service: ServiceConfig) -> list[Finding]:
     return findings
 
 
+def _endpoints_meaning(path: Path, service: ServiceConfig) -> Iterator[Finding]:
+    policy = service.endpoints
+    if policy is None:
+        return
+    urls = [
+        urlsplit(url) for url in (service.graphql, service.rest) if url is not None and not _wrong_url(url, query=True)
+    ]
+    if service.graphql is None and service.rest is None:
+        yield Finding(path, "are endpoints of nothing; give graphql: or rest: (or both)")
+    if not policy.origins and policy.dns_every_s is None:
+        yield Finding(path, "name no endpoint; give origins:, or dns_every_s: to look the host up")
+    if policy.origins and policy.dns_every_s is not None:
+        yield Finding(path, "has both origins: and dns_every_s:; keep one")
+    if policy.eject.max_eject_s < policy.eject.eject_s:
+        yield Finding(
+            (*path, "eject", "max_eject_s"),
+            f"is less than eject_s ({policy.eject.max_eject_s:g} < {policy.eject.eject_s:g}); raise it",
+        )
+    if policy.dns_every_s is not None:
+        yield from _lookup_meaning(path, {url.hostname or "" for url in urls})
+        return
+    if len({(url.scheme, url.netloc.lower()) for url in urls}) > 1:
+        yield Finding(path, "stand in for one address, but graphql: and rest: have two; make it two services")
+    seen: set[str] = set()
+    for index, origin in enumerate(policy.origins):
+        where = (*path, "origins", index) if isinstance(origin, str) else (*path, "origins", index, "url")
+        text = origin if isinstance(origin, str) else origin.url
+        if wrong := _wrong_url(text, query=False):
+            yield Finding(where, wrong)
+            continue
+        url = urlsplit(text)
+        if url.path not in {"", "/"}:
+            yield Finding(where, "has a path; give scheme, host and port: the rest is that of graphql: and rest:")
+        elif any(url.scheme != other.scheme for other in urls):
+            yield Finding(where, f"is {url.scheme}, and the service's URL is not; write {urls[0].scheme}://")
+        elif url.netloc.lower() in seen:
+            yield Finding(where, "is there twice; give it a weight instead")
+        seen.add(url.netloc.lower())
+
+
+def _lookup_meaning(path: Path, hosts: set[str]) -> Iterator[Finding]:
+    where = (*path, "dns_every_s")
+    if len(hosts) > 1:
+        yield Finding(where, "looks one host up, but graphql: and rest: have two; make it two services")
+    for host in hosts:
+        with contextlib.suppress(ValueError):
+            ip_address(host)
+            yield Finding(where, f"has no name to look up: {host} is an address; write a name, or give origins:")
+
+
+def _health_meaning(path: Path, service: ServiceConfig) -> Iterator[Finding]:
+    policy = service.health
+    if policy is None:
+        return
+    if policy.timeout_s >= policy.every_s:
+        yield Finding(
+            (*path, "timeout_s"),
+            f"is not less than every_s ({policy.timeout_s:g} ≥ {policy.every_s:g}): checks would overlap; lower it",
+        )
+    if policy.path is None and service.graphql is None and service.rest is not None:
+        yield Finding(path, "has nothing to ask a REST service for; add path:, such as /health")
+    if policy.path is not None and service.rest is None:
+        yield Finding(
+            (*path, "path"), "is asked over REST, and the service has no REST address; add rest:, or remove it"
+        )
+
+
 def _wrong_url(text: str, *, query: bool) -> str | None:
     try:
         url = urlsplit(text)
@@ -521,4 +602,5 @@ def _service(name: str, entry: ServiceConfig) -> Service:
         routes={operation: RestRoute.parse(route) for operation, route in entry.routes.items()},
         tls=tls_files(entry.tls),
         fallback=entry.fallback,
+        endpoints=entry.endpoints,
     )

@@ -75,7 +75,7 @@ def _structs(kind: Any, path: str = "") -> Iterator[tuple[Any, str]]:
                 if _is_struct(below):
                     yield from _structs(below, f"{here}.<name>")
         else:
-            for below in (field.type, *arguments):
+            for below in (field.type, *arguments, *(inner for each in arguments for inner in typing.get_args(each))):
                 if _is_struct(below):
                     yield from _structs(below, here)
 

@@ -15,6 +15,7 @@ from graphql import GraphQLSchema
 
 from clients.auth import AuthorizedWire, BadSecret
 from clients.clock import Clock, SystemClock
+from clients.endpoints import connect_to
 from clients.hooks import Hooks
 from clients.service import Service
 from clients.stages.fallback import Alternative
@@ -62,6 +63,7 @@ def pyreqwest_wire(service: Service) -> Wire:
         client_key_file=service.tls.client_key_file,
         max_connections=policy.max_connections,
         give_up_s=policy.timeout_s + _GIVE_UP_MARGIN_S,
+        connect_to=connect_to(service),
     )
     return PyreqwestWire(options)
 
@@ -160,9 +162,17 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
             other = service.fallback.service
             beyond = [] if other is None else [Alternative(opened[other])]
             upstream = Upstream(
-                service, wire, store, beyond=beyond, hooks=parts.hooks, clock=clock, random=parts.random
+                service,
+                wire,
+                store,
+                beyond=beyond,
+                hooks=parts.hooks,
+                clock=clock,
+                random=parts.random,
+                connect=partial(_connected, wire, parts.wires),
             )
             owner.push_async_exit(upstream)
+            upstream.start()
             return upstream
 
         services = {s.name: s for s in config.clients_services()}
@@ -204,6 +214,12 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
             clock=clock,
             started_at=clock.wall(),
         )
+
+
+def _connected(wire: Wire, wires: Wires, service: Service) -> Wire:
+    """A wire to one address of a service, authorized as the service's own wire is."""
+    bare = wires(service)
+    return wire.over(bare) if isinstance(wire, AuthorizedWire) else bare
 
 
 def service_wire(config: Config, service: Service, *, wires: Wires, clock: Clock, random: Random) -> Wire:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import strawberry
 
-from clients.upstream import Health as UpstreamHealth
+from clients.health import Health as UpstreamHealth
 from schema.context import GatewayContext, GatewayState
 
 
@@ -33,7 +33,9 @@ class HealthCheck:
 class Health:
     """The gateway's health."""
 
-    status: HealthStatus = strawberry.field(description="OK when every check is; DOWN when no upstream answers.")
+    status: HealthStatus = strawberry.field(
+        description="OK when every check is; DOWN when no upstream answers; else DEGRADED."
+    )
     started_at: datetime = strawberry.field(description="When this instance began to serve.")
     checks: list[HealthCheck] = strawberry.field(description="One for each thing the gateway depends on.")
 
@@ -57,7 +59,11 @@ _FROM_UPSTREAM = {
 
 
 def health_of(state: GatewayState) -> Health:
-    """The health of a gateway; only upstreams, all of them, can bring it down."""
+    """The health of a gateway, by rule.
+
+    OK when every check is. DOWN when there are upstreams and none of them answers: only they can bring the gateway
+    down, and only all together. DEGRADED otherwise. What an upstream's own health is, `clients.health` says.
+    """
     upstreams = [_check(name, state) for name in state.upstreams]
     others = [
         HealthCheck(
@@ -78,11 +84,5 @@ def health_of(state: GatewayState) -> Health:
 
 def _check(name: str, state: GatewayState) -> HealthCheck:
     status = state.upstreams[name].status()
-    troubles = [
-        f"{protocol} {circuit.state.value}: {circuit.reason}"
-        for protocol, circuit in status.circuits.items()
-        if circuit.state.value != "closed"
-    ]
-    return HealthCheck(
-        name=f"upstream:{name}", status=_FROM_UPSTREAM[status.health], reason="; ".join(troubles) or None
-    )
+    reason = None if status.health is UpstreamHealth.HEALTHY else status.reason
+    return HealthCheck(name=f"upstream:{name}", status=_FROM_UPSTREAM[status.health], reason=reason)

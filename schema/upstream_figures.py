@@ -9,6 +9,7 @@ import strawberry
 import schema.enums  # noqa: F401 - describes ProtocolName before a field has it
 from clients import figures, upstream
 from clients.call import ProtocolName
+from clients.health import Health
 from schema.scalars import Long
 
 Wall = Callable[[float], datetime]
@@ -191,7 +192,7 @@ class UpstreamFigures:
     def uptime(self) -> UpstreamUptime:
         """Seconds in each status."""
         read = self.reading.figures
-        healthy_s, degraded_s, unhealthy_s = (read.time_in.get(health, 0.0) for health in upstream.Health)
+        healthy_s, degraded_s, unhealthy_s = (read.time_in.get(health, 0.0) for health in Health)
         whole_s = healthy_s + degraded_s + unhealthy_s
         return UpstreamUptime(
             since=self.reading.wall(read.since),

@@ -5,8 +5,11 @@ from typing import Any
 
 import strawberry
 
+from clients import health_checks
 from clients import upstream as clients_upstream
 from clients.call import ProtocolName, ServedBy
+from clients.health import Health
+from clients.state.balancer import EndpointState, EndpointStatus
 from clients.state.circuit import CircuitStatus, Failure, State
 from schema.context import GatewayContext
 from schema.enums import describe as _describe
@@ -21,12 +24,21 @@ _describe(
     HALF_OPEN="A few probes go through; their outcome decides.",
 )
 _describe(
-    clients_upstream.Health,
+    Health,
     "UpstreamStatus",
-    "An upstream's health, from its circuits.",
-    HEALTHY="Every circuit is closed.",
-    DEGRADED="A circuit is not closed, and there is another way.",
-    UNHEALTHY="No circuit is closed; answers are stale ones, or errors.",
+    "An upstream's health, from its circuits, endpoints and health checks.",
+    HEALTHY="Every circuit is closed, no health check fails, and every endpoint gets calls.",
+    DEGRADED="A protocol's circuit or health checks are against it and another one is well, or an endpoint is out.",
+    UNHEALTHY="No protocol has a closed circuit and passing health checks; answers are stale ones, or errors.",
+)
+_describe(
+    EndpointState,
+    "UpstreamEndpointState",
+    "Whether an endpoint gets calls.",
+    HEALTHY="It gets its share of the calls.",
+    RETURNING="Its time out is over; one call at a time tries it until one is answered.",
+    EJECTED="It failed too often in a row and gets no calls for a while.",
+    UNHEALTHY="It fails its health checks, and gets no calls while another one passes them.",
 )
 
 
@@ -67,6 +79,45 @@ class Circuit:
     trips: int = strawberry.field(description="Times it has opened since the gateway started.")
     refused: int = strawberry.field(description="Calls it has refused since the gateway started.")
     history: list[CircuitTransition] = strawberry.field(description="The latest changes of state, oldest first.")
+
+
+@strawberry.type(description="One of the places where an upstream answers, for one protocol.")
+class UpstreamEndpoint:
+    """One of the places where an upstream answers, for one protocol."""
+
+    protocol: ProtocolName = strawberry.field(description="The protocol; each has its own record of the endpoint.")
+    name: str = strawberry.field(description="Its origin, or its address.")
+    weight: int = strawberry.field(description="Its share of the calls, against the weights of the others.")
+    state: EndpointState = strawberry.field(description="Whether it gets calls.")
+    since: datetime = strawberry.field(description="When it came into this state.")
+    reason: str = strawberry.field(description="Why it is in this state.")
+    outstanding: int = strawberry.field(description="Calls under way.")
+    consecutive_failures: int = strawberry.field(description="Failures since it last answered, or returned.")
+    ejected_until: datetime | None = strawberry.field(description="When an ejected one is tried again.")
+    ejections: int = strawberry.field(description="Times it was ejected since the gateway started.")
+    last_error: CircuitError | None = strawberry.field(description="The last failure that counted.")
+
+
+@strawberry.type(description="How the health checks of one protocol of an upstream go, at one endpoint.")
+class UpstreamHealthCheck:
+    """How the health checks of one protocol of an upstream go, at one endpoint."""
+
+    protocol: ProtocolName = strawberry.field(description="The protocol that is checked.")
+    endpoint: str = strawberry.field(description="The endpoint's origin or address.")
+    passing: bool = strawberry.field(description="What as many checks in a row as it takes have decided.")
+    since: datetime = strawberry.field(description="When that last changed.")
+    checked_at: datetime = strawberry.field(description="When it was last checked.")
+    duration_ms: float = strawberry.field(description="How long the last check took.")
+    error: str | None = strawberry.field(description="What was wrong at the last check; null when it passed.")
+
+
+@strawberry.type(description="The looking up of an upstream's host, which finds its endpoints.")
+class UpstreamDiscovery:
+    """The looking up of an upstream's host, which finds its endpoints."""
+
+    host: str = strawberry.field(description="The name that is looked up.")
+    looked_up_at: datetime | None = strawberry.field(description="When it last had addresses.")
+    trouble: str | None = strawberry.field(description="Why the last look-up gave none, so that older ones are used.")
 
 
 @strawberry.type(description="The kept answers of one upstream, counted since the gateway started.")
@@ -113,9 +164,13 @@ class Upstream(UpstreamFigures):
     """A service that this gateway calls."""
 
     name: str = strawberry.field(description="Its name in the gateway's configuration.")
-    status: clients_upstream.Health = strawberry.field(description="Its health, from its circuits.")
-    since: datetime = strawberry.field(description="When one of its circuits last changed.")
+    status: Health = strawberry.field(description="Its health, from its circuits, endpoints and health checks.")
+    status_reason: str = strawberry.field(description="Why its health is what it is.")
+    since: datetime = strawberry.field(description="When a circuit, an endpoint or a health check last changed.")
     circuits: list[Circuit] = strawberry.field(description="One for each protocol it is spoken to by.")
+    endpoints: list[UpstreamEndpoint] = strawberry.field(description="Where it answers; empty when that is one place.")
+    discovery: UpstreamDiscovery | None = strawberry.field(description="Null unless its host is looked up for them.")
+    checks: list[UpstreamHealthCheck] = strawberry.field(description="Its health checks; empty when there are none.")
     cache: UpstreamCache = strawberry.field(description="Its kept answers.")
     served_by: ServedCounts = strawberry.field(description="How calls to it were answered.")
     retries: UpstreamRetries = strawberry.field(description="Attempts on it, and its retry budget.")
@@ -140,8 +195,12 @@ def _upstream(upstream: clients_upstream.Upstream, wall: Wall) -> Upstream:
         reading=FiguresReading(upstream, wall),
         name=status.name,
         status=status.health,
+        status_reason=status.reason,
         since=wall(status.since),
         circuits=[_circuit(protocol, circuit, wall) for protocol, circuit in status.circuits.items()],
+        endpoints=[_endpoint(p, endpoint, wall) for p, each in status.endpoints.items() for endpoint in each],
+        discovery=_discovery(status, wall),
+        checks=[_check(check, wall) for check in status.checks],
         cache=UpstreamCache(
             fresh=cache.fresh,
             stale=cache.stale,
@@ -180,6 +239,43 @@ def _circuit(protocol: ProtocolName, status: CircuitStatus, wall: Wall) -> Circu
         ],
         **same,
     )
+
+
+def _endpoint(protocol: ProtocolName, status: EndpointStatus, wall: Wall) -> UpstreamEndpoint:
+    failure = status.last_failure
+    return UpstreamEndpoint(
+        protocol=protocol,
+        name=status.name,
+        weight=status.weight,
+        state=status.state,
+        since=wall(status.since),
+        reason=status.reason,
+        outstanding=status.outstanding,
+        consecutive_failures=status.consecutive_failures,
+        ejected_until=None if status.ejected_until is None else wall(status.ejected_until),
+        ejections=status.ejections,
+        last_error=_error(failure, wall) if failure is not None else None,
+    )
+
+
+def _check(status: health_checks.CheckStatus, wall: Wall) -> UpstreamHealthCheck:
+    return UpstreamHealthCheck(
+        protocol=status.last.protocol,
+        endpoint=status.last.endpoint,
+        passing=status.passing,
+        since=wall(status.since),
+        checked_at=wall(status.last.at),
+        duration_ms=round(status.last.duration_s * 1000, 2),
+        error=status.last.error,
+    )
+
+
+def _discovery(status: clients_upstream.UpstreamStatus, wall: Wall) -> UpstreamDiscovery | None:
+    found = status.discovery
+    if found is None:
+        return None
+    at = None if found.looked_up_at is None else wall(found.looked_up_at)
+    return UpstreamDiscovery(host=found.host, looked_up_at=at, trouble=found.trouble or None)
 
 
 def _error(failure: Failure, wall: Wall) -> CircuitError:

@@ -61,11 +61,16 @@ class Authorizer(ABC):
 
 
 class AuthorizedWire:
-    """A `Wire` that authorizes what it sends. Closing it closes the authorizer and the wire below."""
+    """A `Wire` that authorizes what it sends. Closing it closes the wire below, and the authorizer if it is its own."""
 
-    def __init__(self, wire: Wire, authorizer: Authorizer) -> None:
+    def __init__(self, wire: Wire, authorizer: Authorizer, *, owns_authorizer: bool = True) -> None:
         self._wire = wire
         self._authorizer = authorizer
+        self._owns_authorizer = owns_authorizer
+
+    def over(self, wire: Wire) -> "AuthorizedWire":
+        """Another wire of the same service, authorized by the same authorizer, which stays this one's."""
+        return AuthorizedWire(wire, self._authorizer, owns_authorizer=False)
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, max_body_bytes: int
@@ -100,7 +105,8 @@ class AuthorizedWire:
     async def aclose(self) -> None:
         """Close the authorizer, then the wire."""
         try:
-            await self._authorizer.aclose()
+            if self._owns_authorizer:
+                await self._authorizer.aclose()
         finally:
             await self._wire.aclose()
 

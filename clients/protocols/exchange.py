@@ -10,6 +10,7 @@ from typing import Any
 
 from clients.call import Answer, Call, Problem, ProtocolName, Served, ServedBy
 from clients.clock import Clock
+from clients.endpoint import origin_of
 from clients.errors import (
     ConnectFailed,
     ConnectionLost,
@@ -55,6 +56,7 @@ class Exchange(ABC):
         self._service = service
         self._wire = wire
         self._clock = clock
+        self._origin_length = len(origin_of(service.url(self.protocol) or ""))
 
     async def __call__(self, call: Call) -> Answer:
         """Make one attempt.
@@ -80,8 +82,11 @@ class Exchange(ABC):
         if call.idempotency_key is not None:
             headers["idempotency-key"] = call.idempotency_key
         try:
-            return await self._wire.send(
-                request.method, request.url, headers, request.body, max_body_bytes=service.policy.max_body_bytes
+            wire, url = self._wire, request.url
+            if (endpoint := call.endpoint) is not None:
+                wire, url = endpoint.wire or wire, endpoint.url(url, self._origin_length)
+            return await wire.send(
+                request.method, url, headers, request.body, max_body_bytes=service.policy.max_body_bytes
             )
         except WireConnectError as error:
             raise ConnectFailed(service.name, f"{request.where}: no connection ({error})") from error

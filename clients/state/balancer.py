@@ -81,7 +81,7 @@ class _Seat:
     ejected_until: float | None = None
     ejections: int = 0
     ejections_in_a_row: int = 0
-    passes_checks: bool = True
+    fails_checks: str = ""  # why; empty while it passes them
     generation: int = 0
     last_failure: Failure | None = None
 
@@ -93,7 +93,7 @@ class _Seat:
     def state(self) -> EndpointState:
         if self.ejected:
             return EndpointState.EJECTED
-        if not self.passes_checks:
+        if self.fails_checks:
             return EndpointState.UNHEALTHY
         return EndpointState.RETURNING if self.returning else EndpointState.HEALTHY
 
@@ -193,9 +193,9 @@ class Balancer:
     def mark(self, endpoint: Endpoint, now: float, reason: str, *, passes: bool) -> None:
         """Tell how an endpoint's health checks go; an endpoint that is gone meanwhile is no matter."""
         seat = self._seats.get(endpoint)
-        if seat is not None and seat.passes_checks is not passes:
+        if seat is not None and bool(seat.fails_checks) is passes:
             before = seat.state
-            seat.passes_checks = passes
+            seat.fails_checks = "" if passes else reason
             self._changed(seat, before, now, reason)
 
     def replace(self, endpoints: Sequence[Endpoint], now: float) -> None:
@@ -256,7 +256,7 @@ class Balancer:
         """Not beyond the share, though one may always go; and never the last that can answer."""
         out = sum(each.ejected for each in self._seats.values())
         allowed = max(1, int(len(self._seats) * self._policy.max_share))
-        left = any(each is not seat and not each.ejected and each.passes_checks for each in self._seats.values())
+        left = any(each is not seat and not each.ejected and not each.fails_checks for each in self._seats.values())
         return left and out < allowed
 
     def _return_due(self, now: float) -> None:
@@ -276,14 +276,15 @@ class Balancer:
     def _changed(self, seat: _Seat, before: EndpointState, at: float, reason: str) -> None:
         self._find_usable()
         if seat.state is not before:
-            seat.since, seat.reason = at, reason
-            self._on_change(EndpointChange(seat.endpoint, before, seat.state, reason))
+            seat.since = at
+            seat.reason = seat.fails_checks if seat.state is EndpointState.UNHEALTHY else reason
+            self._on_change(EndpointChange(seat.endpoint, before, seat.state, seat.reason))
 
     def _find_usable(self) -> None:
         """Those that may be chosen: the best there are, and where none is good, the least bad."""
         seats = list(self._seats.values())
         staying = [seat for seat in seats if not seat.ejected]
-        passing = [seat for seat in staying if seat.passes_checks]
+        passing = [seat for seat in staying if not seat.fails_checks]
         free = [seat for seat in passing if not seat.returning or seat.outstanding == 0]
         self._usable = free or passing or staying or seats
         self._returns_at = min(

@@ -3,7 +3,7 @@
 import structlog
 
 from clients.call import ServedBy
-from clients.hooks import AttemptEvent, CircuitEvent, GaveUp, RetryEvent, ServedEvent
+from clients.hooks import AttemptEvent, CircuitEvent, EndpointEvent, GaveUp, RetryEvent, ServedEvent
 
 _OF_THE_MOMENT = frozenset({GaveUp.BUDGET, GaveUp.DEADLINE, GaveUp.RETRY_AFTER})  # not of the call or of its error
 _FROM_ELSEWHERE = {
@@ -14,7 +14,7 @@ _FROM_ELSEWHERE = {
 
 
 class UpstreamLog:
-    """Implements clients.hooks.Hooks: failed attempts, circuits that change, answers from elsewhere."""
+    """Implements clients.hooks.Hooks: failed attempts, circuits and endpoints that change, answers from elsewhere."""
 
     wants_successes = False
 
@@ -30,6 +30,7 @@ class UpstreamLog:
                 protocol=event.protocol.value,
                 operation=event.call.operation.name,
                 attempt=event.call.attempt,
+                **({} if event.endpoint is None else {"endpoint": event.endpoint}),
                 duration_ms=round(event.duration_s * 1000, 2),
                 code=event.error,
                 message=event.message,
@@ -59,6 +60,17 @@ class UpstreamLog:
             f"circuit {event.state}",
             service=event.service,
             protocol=event.protocol.value,
+            previous=event.previous,
+            reason=event.reason,
+        )
+
+    def on_endpoint(self, event: EndpointEvent) -> None:
+        """Each change."""
+        self._log.warning(
+            f"endpoint {event.state}",
+            service=event.service,
+            protocol=event.protocol.value,
+            endpoint=event.endpoint,
             previous=event.previous,
             reason=event.reason,
         )

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from clients.call import Answer, Call, Caller, ProtocolName
 from clients.clock import Clock
-from clients.hooks import AttemptEvent, CircuitEvent, RetryEvent, ServedEvent
+from clients.hooks import AttemptEvent, CircuitEvent, EndpointEvent, RetryEvent, ServedEvent
 from clients.operation import Kind, Operation, operation
 from clients.policy import BreakerPolicy, CachePolicy, RetryPolicy, ServicePolicy
 from clients.service import Service
@@ -117,6 +117,7 @@ class Recorder:
     def __init__(self) -> None:
         self.attempts: list[AttemptEvent] = []
         self.circuits: list[CircuitEvent] = []
+        self.endpoints: list[EndpointEvent] = []
         self.served: list[ServedEvent] = []
         self.retries: list[RetryEvent] = []
 
@@ -128,6 +129,9 @@ class Recorder:
 
     def on_circuit(self, event: CircuitEvent) -> None:
         self.circuits.append(event)
+
+    def on_endpoint(self, event: EndpointEvent) -> None:
+        self.endpoints.append(event)
 
     def on_served(self, event: ServedEvent) -> None:
         self.served.append(event)
@@ -153,8 +157,10 @@ class Rig:
             breaker=parts.pop("breaker", BreakerPolicy(failures=1000)),
             cache=parts.pop("cache", CachePolicy(max_age_s=0, stale_if_error_s=0)),
             max_body_bytes=parts.pop("max_body_bytes", 1_000_000),
+            health=parts.pop("health", None),
         )
         name, beyond = parts.pop("name", "crm"), parts.pop("beyond", ())
+        extra = {name: parts.pop(name) for name in ("connect", "lookup") if name in parts}
         service: dict[str, Any] = {"graphql": script.graphql.url, "rest": script.rest.url, **parts}
         self.service = Service(name, policy, **service)
         self.upstream = Upstream(
@@ -165,6 +171,7 @@ class Rig:
             hooks=self.hooks,
             clock=pipeline_clock,
             random=random.Random(42),
+            **extra,
         )
 
     async def execute(self, call: Call) -> Answer:

@@ -8,13 +8,14 @@ import pytest
 from clients.call import ProtocolName, ServedBy
 from clients.clock import SystemClock
 from clients.errors import ConnectFailed, ServiceUnavailable, UpstreamError
+from clients.health import Health
 from clients.hooks import NoHooks
 from clients.policy import PROFILES, BreakerPolicy, CachePolicy, RetryPolicy
 from clients.service import Service
 from clients.state.circuit import State
 from clients.stores.memory import MemoryStore
 from clients.transports import HttpxWire
-from clients.upstream import Health, Upstream
+from clients.upstream import Upstream
 from tests.clients.support import CALLER, GRAPHQL_ONLY, TOUCH, ask, ask_one, customer, rig
 from tests.testkit.ports import bound_port
 from tests.testkit.upstream import hang, sequence, status

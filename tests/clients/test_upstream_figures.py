@@ -7,9 +7,10 @@ import pytest
 
 from clients.call import ProtocolName
 from clients.errors import ServiceUnavailable, UpstreamError
+from clients.health import Health
 from clients.hooks import AttemptEvent, CircuitEvent, ServedEvent
 from clients.policy import BreakerPolicy, CachePolicy, RetryPolicy
-from clients.upstream import Health, Upstream
+from clients.upstream import Upstream
 from tests.clients.support import CALLER, GRAPHQL_ONLY, Recorder, Rig, ask, ask_one, rig
 from tests.testkit.upstream import errors, hang, sequence, status
 

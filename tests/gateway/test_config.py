@@ -5,7 +5,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from clients.policy import PROFILES, BudgetPolicy, FallbackPolicy
+from clients.policy import (
+    PROFILES,
+    BudgetPolicy,
+    EjectionPolicy,
+    EndpointsPolicy,
+    FallbackPolicy,
+    HealthPolicy,
+    Origin,
+)
 from gateway.config import Config, ConfigError, load, parse
 
 CRM = "services: { crm: { graphql: 'http://crm/graphql', rest: 'http://crm/api' } }\n"
@@ -140,6 +148,44 @@ services:
     assert findings(text) == [
         "line 4: services.crm.fallback.service: bare has no address of its own; give it graphql: or rest:"
     ]
+
+
+def test_endpoints_of_nothing_are_refused_also_where_the_supergraph_gives_the_address() -> None:
+    text = "federation: { supergraph: 'http://registry' }\nservices: { crm: { endpoints: { dns_every_s: 30 } } }"
+    assert findings(text) == [
+        "line 2: services.crm.endpoints: are endpoints of nothing; give graphql: or rest: (or both)"
+    ]
+
+
+def test_a_path_of_a_health_check_begins_at_the_root() -> None:
+    (finding,) = findings("services: { crm: { rest: 'http://crm', health: { path: health } } }")
+    assert finding.startswith("line 1: services.crm.health.path: expected `str` matching regex")
+
+
+def test_a_service_may_have_several_endpoints_and_health_checks_of_its_profile() -> None:
+    text = """
+profiles:
+  watched: { health: { every_s: 5, timeout_s: 1 } }
+services:
+  crm:
+    profile: watched
+    graphql: http://crm/graphql
+    rest: http://crm/api
+    health: { path: /health }
+    endpoints:
+      origins: [http://10.0.0.1:8080, { url: "http://10.0.0.2:8080", weight: 2 }]
+      balance: round-robin
+      eject: { failures: 5 }
+  unwatched: { profile: watched, rest: http://other, health: null }
+"""
+    crm, unwatched = parse(text, {}).clients_services()
+    assert crm.policy.health == HealthPolicy(every_s=5, timeout_s=1, path="/health")
+    assert crm.endpoints == EndpointsPolicy(
+        origins=("http://10.0.0.1:8080", Origin("http://10.0.0.2:8080", 2)),
+        balance="round-robin",
+        eject=EjectionPolicy(failures=5),
+    )
+    assert (unwatched.policy.health, unwatched.endpoints) == (None, None)
 
 
 def test_the_environment_fills_values_in_and_keeps_their_type() -> None:
@@ -280,6 +326,90 @@ def test_credentials_do_not_show_in_a_repr() -> None:
         (
             "services: { crm: { rest: 'http://crm', headers: { x-key: \"hush\\n\" } } }",
             "line 1: services.crm.headers.x-key: a header cannot carry its line break or other special character; "
+            "remove it",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', endpoints: {} } }",
+            "line 1: services.crm.endpoints: name no endpoint; give origins:, or dns_every_s: to look the host up",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', endpoints: { origins: [] } } }",
+            "line 1: services.crm.endpoints: name no endpoint; give origins:, or dns_every_s: to look the host up",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', endpoints: { origins: ['http://a'], dns_every_s: 30 } } }",
+            "line 1: services.crm.endpoints: has both origins: and dns_every_s:; keep one",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', endpoints: { origins: [{ url: 'http://a', weight: 0 }] } } }",
+            "line 1: services.crm.endpoints.origins[0].weight: expected `int` >= 1 (found: 0)",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', endpoints: { origins: ['http://a', { weight: 2 }] } } }",
+            "line 1: services.crm.endpoints.origins[1]: url is missing; add it",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', endpoints: { origins: ['10.0.0.1:80'] } } }",
+            "line 1: services.crm.endpoints.origins[0]: expected a URL such as http://host:8080/path, found "
+            "'10.0.0.1:80'",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', endpoints: { origins: ['http://me:pw@a'] } } }",
+            "line 1: services.crm.endpoints.origins[0]: holds a user name or password; put credentials into headers:",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', endpoints: { origins: [{ url: 'http://a/api' }] } } }",
+            "line 1: services.crm.endpoints.origins[0].url: has a path; give scheme, host and port: the rest is that "
+            "of graphql: and rest:",
+        ),
+        (
+            "services: { crm: { rest: 'https://crm', endpoints: { origins: ['http://a'] } } }",
+            "line 1: services.crm.endpoints.origins[0]: is http, and the service's URL is not; write https://",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', endpoints: { origins: ['http://a', 'http://A/'] } } }",
+            "line 1: services.crm.endpoints.origins[1]: is there twice; give it a weight instead",
+        ),
+        (
+            "services: { crm: { graphql: 'http://crm/graphql', rest: 'http://crm:81', endpoints: { origins: "
+            "['http://a'] } } }",
+            "line 1: services.crm.endpoints: stand in for one address, but graphql: and rest: have two; make it two "
+            "services",
+        ),
+        (
+            "services: { crm: { graphql: 'http://crm/graphql', rest: 'http://api/', endpoints: { dns_every_s: 9 } } }",
+            "line 1: services.crm.endpoints.dns_every_s: looks one host up, but graphql: and rest: have two; make it "
+            "two services",
+        ),
+        (
+            "services: { crm: { rest: 'http://[::1]:80', endpoints: { dns_every_s: 9 } } }",
+            "line 1: services.crm.endpoints.dns_every_s: has no name to look up: ::1 is an address; write a name, or "
+            "give origins:",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', endpoints: { dns_every_s: 0 } } }",
+            "line 1: services.crm.endpoints.dns_every_s: expected `float` > 0.0 (found: 0)",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', endpoints: { dns_every_s: 9, balance: best } } }",
+            "line 1: services.crm.endpoints.balance: expected one of least-outstanding, round-robin, random (found: "
+            "'best')",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', endpoints: { dns_every_s: 9, eject: { eject_s: 400 } } } }",
+            "line 1: services.crm.endpoints.eject.max_eject_s: is less than eject_s (300 < 400); raise it",
+        ),
+        (
+            "services: { crm: { graphql: 'http://crm', health: { every_s: 2 } } }",
+            "line 1: services.crm.health.timeout_s: is not less than every_s (2 ≥ 2): checks would overlap; lower it",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', health: {} } }",
+            "line 1: services.crm.health: has nothing to ask a REST service for; add path:, such as /health",
+        ),
+        (
+            "services: { crm: { graphql: 'http://crm', health: { path: /health } } }",
+            "line 1: services.crm.health.path: is asked over REST, and the service has no REST address; add rest:, or "
             "remove it",
         ),
         (

@@ -14,9 +14,9 @@ class TestServer(AppServer):
 
     __test__ = False  # pytest collects classes by this prefix
 
-    def __init__(self, app: ASGIApp, *, port: int = 0) -> None:
+    def __init__(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self._connections_changed = Signal()
-        super().__init__(app, port=port, on_change=self._connections_changed.notify)
+        super().__init__(app, host=host, port=port, on_change=self._connections_changed.notify)
 
     async def wait_for_connections(self, count: int, *, deadline_s: float = DEADLINE_S) -> None:
         """Return once exactly `count` connections are open.

@@ -186,11 +186,13 @@ class ScriptedUpstream:
         entity: str | None = None,
         key: str = "id",
         types: Mapping[str, str] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
-        """Prepare an upstream of these rows (the arguments are those of `Rows`); enter it to start."""
+        """Prepare an upstream of these rows (the arguments are those of `Rows`, and where it is); enter it to start."""
         self.graphql = Endpoint(ProtocolName.GRAPHQL, self, "/graphql")
         self.rest = Endpoint(ProtocolName.REST, self, "/api")
-        self.server = TestServer(self._app)
+        self.server = TestServer(self._app, host=host, port=port)
         self._rows = Rows(rows, collection=collection, entity=entity, key=key, types=types)
 
     @property

@@ -319,6 +319,7 @@ def test_one_that_is_ejected_and_fails_its_checks_stays_out_after_its_time() -> 
     bench.fail(A)
     bench.balancer.mark(A, 1, "down", passes=False)
     assert (bench.states(1)["a"], bench.states(10)["a"]) == (EJECTED, UNHEALTHY)
+    assert (bench.status(A, 10).reason, bench.told[-1].reason) == ("down", "down")
     assert bench.spread(4, now=10) == {"b": 4}
 
 

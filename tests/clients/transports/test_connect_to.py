@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.clients.transports.conftest import Certificates, MakeWire
 from tests.clients.transports.test_wires import answer, send, tls
+from tests.testkit.certificates import Certificates, MakeWire
 from tests.testkit.raw_server import Connection, Handler, raw_server
 
 
