@@ -34,10 +34,9 @@ class Balance:
     async def __call__(self, call: Call, inner: Handler) -> Answer:
         """Go on, to the endpoint chosen."""
         balancer, clock = self._balancer, self._clock
-        tried = call.tried or ()
+        tried = [] if call.tried is None else call.tried
         lease = balancer.pick(clock.now(), tried)
-        if call.tried is not None:
-            call.tried.append(lease.endpoint)
+        tried.append(lease.endpoint)
         outcome, failure = Outcome.IGNORED, None
         try:
             answer = await inner(replace(call, endpoint=lease.endpoint))

@@ -4,7 +4,7 @@ import asyncio
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clients.call import ProtocolName
@@ -269,6 +269,7 @@ async def test_when_no_endpoint_passes_the_upstream_is_unhealthy_and_is_asked_al
         assert (await made.execute(ask_one(declared=GRAPHQL_ONLY))).value == customer(1)
 
 
+@settings(deadline=None)
 @given(
     outcomes=st.lists(st.booleans(), max_size=30),
     failures=st.integers(1, 4),

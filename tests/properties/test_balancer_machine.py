@@ -114,5 +114,5 @@ class BalancerMachine(RuleBasedStateMachine):
             assert status.ejected_until is None or self.now < status.ejected_until <= self.now + 25 * 1.1
 
 
-BalancerMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+BalancerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestBalancer = BalancerMachine.TestCase

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clients.endpoint import Endpoint
@@ -78,6 +78,7 @@ def test_round_robin_takes_turns_and_mixes_the_heavy_among_the_light() -> None:
     assert "".join(bench.pick().endpoint.name for _ in range(14)) == "aabacaa" * 2  # nginx's own example
 
 
+@settings(deadline=None)
 @given(weights=st.lists(st.integers(1, 20), min_size=1, max_size=8), calls=st.integers(1, 200))
 def test_round_robin_gives_nobody_a_whole_call_more_than_its_share_and_each_round_exactly(
     weights: list[int], calls: int
@@ -92,6 +93,7 @@ def test_round_robin_gives_nobody_a_whole_call_more_than_its_share_and_each_roun
             assert all(got[e] * total == call * e.weight for e in endpoints)
 
 
+@settings(deadline=None)
 @given(count=st.integers(1, 12), calls=st.integers(1, 100))
 def test_round_robin_of_equals_differs_by_one_call_at_most(count: int, calls: int) -> None:
     got = Bench(*(Endpoint(str(n)) for n in range(count))).spread(calls)
