@@ -123,6 +123,7 @@ class Endpoints:
 
     async def look_up(self) -> None:
         """Look the host up once, and use what is found."""
+        await self._close_retired()
         try:
             # No timer: a thread waits for the resolver, which gives up by itself; a timer would leave it behind.
             found = list(dict.fromkeys(await self._lookup(self._host)))
@@ -134,26 +135,44 @@ class Endpoints:
             return
         self._trouble = ""
         self._looked_up_at = self._clock.now()
-        await self._use(found)
+        try:
+            self._use(found)
+        except Exception as error:  # noqa: BLE001 - such as a certificate's file that is gone
+            self._trouble = f"no connection to {self._host} can be made: {str(error) or type(error).__name__}"
 
     async def _keep_looking(self, every_s: float) -> None:
         while True:
             await self.look_up()
             await self._clock.sleep(every_s * self._random.uniform(1 - _JITTER, 1 + _JITTER))
 
-    async def _use(self, addresses: Sequence[str]) -> None:
+    async def _close_retired(self) -> None:
+        now = self._clock.now()
+        due = [wire for until, wire in self._retired if until <= now]
+        await _close(due)
+        self._retired = [entry for entry in self._retired if entry[0] > now]
+
+    def _use(self, addresses: Sequence[str]) -> None:
         now = self._clock.now()
         if set(addresses) != set(self._by_address):
             before = self._by_address
-            self._by_address = {a: before.get(a) or self._at(a) for a in addresses}
+            self._by_address = self._at_each(addresses, now)
             for balancer in self.balancers.values():
                 balancer.replace(list(self._by_address.values()), now)
             until = now + self._service.policy.timeout_s + _MARGIN_S  # no attempt takes longer
             gone = (endpoint.wire for address, endpoint in before.items() if address not in self._by_address)
             self._retired += [(until, wire) for wire in gone if wire is not None]
-        due = [wire for until, wire in self._retired if until <= now]
-        self._retired = [entry for entry in self._retired if entry[0] > now]
-        await _close(due)
+
+    def _at_each(self, addresses: Sequence[str], now: float) -> dict[str, Endpoint]:
+        """The endpoints at these addresses: those known, and new ones. All or none: what a failure leaves is closed."""
+        found: dict[str, Endpoint] = {}
+        try:
+            for address in addresses:
+                found[address] = self._by_address.get(address) or self._at(address)
+        except Exception:
+            made = (endpoint.wire for address, endpoint in found.items() if address not in self._by_address)
+            self._retired += [(now, wire) for wire in made if wire is not None]
+            raise
+        return found
 
     def _at(self, address: str) -> Endpoint:
         wire = self._connect(replace(self._service, address=address)) if self._connect is not None else None

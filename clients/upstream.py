@@ -265,7 +265,7 @@ class Upstream:
         circuits = {protocol: circuit.status(now) for protocol, circuit in self._circuits.items()}
         endpoints = self._endpoints.status(now) if self._endpoints is not None else {}
         checks = self._checks.status()
-        health, reason = judge(circuits, endpoints, checks)
+        health, reason = judge({p: {None: circuit} for p, circuit in circuits.items()}, endpoints, checks)
         changes = [circuit.since for circuit in circuits.values()] + [check.since for check in checks]
         changes += [endpoint.since for each in endpoints.values() for endpoint in each]
         return UpstreamStatus(

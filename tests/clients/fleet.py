@@ -56,16 +56,15 @@ async def looked_up(
     lookup: Any, scripts: Sequence[ScriptedUpstream], *, host: str = "crm.test", wire: str = "pyreqwest", **parts: Any
 ) -> AsyncIterator[Fleet]:
     """A service whose endpoints are the addresses of `host`, all on the port of the first of `scripts`."""
-    made: list[Wire] = []
 
     def connect(service: Service) -> Wire:
-        made.append(WIRES[wire](WireOptions(connect_to=connect_to(service))))  # type: ignore[call-arg]
-        return made[-1]
+        return WIRES[wire](WireOptions(connect_to=connect_to(service)))  # type: ignore[call-arg]
 
+    parts.setdefault("connect", connect)
     policy = EndpointsPolicy(dns_every_s=30.0, balance="round-robin", eject=EjectionPolicy(failures=2))
     base = f"http://{host}:{scripts[0].server.port}"
     urls = {"graphql": f"{base}/graphql", "rest": f"{base}/api"}
-    async with _running(scripts, wire, endpoints=policy, connect=connect, lookup=lookup, **urls, **parts) as rig:
+    async with _running(scripts, wire, endpoints=policy, lookup=lookup, **urls, **parts) as rig:
         yield rig
 
 

@@ -14,7 +14,7 @@ from clients.endpoints import connect_to, system_lookup
 from clients.policy import EndpointsPolicy, RetryPolicy, ServicePolicy
 from clients.service import Service
 from clients.stores.memory import MemoryStore
-from clients.transports import HttpxWire
+from clients.transports import HttpxWire, WireOptions
 from clients.upstream import Upstream
 from tests.clients.fleet import Fleet, looked_up
 from tests.clients.support import GRAPHQL_ONLY, REST_ONLY, ROWS, ask_one, customer
@@ -138,6 +138,38 @@ async def test_a_look_up_that_fails_keeps_the_last_addresses(answer: list[str] |
         discovery = made.upstream.status().discovery
         assert discovery is not None
         assert discovery.trouble == ""
+
+
+async def test_an_address_that_no_wire_can_be_made_for_keeps_the_last_ones_and_leaves_no_wire() -> None:
+    resolver = Names("127.0.0.1")
+    made: list[HttpxWire] = []
+    closed: list[HttpxWire] = []
+
+    class Counted(HttpxWire):
+        async def aclose(self) -> None:
+            closed.append(self)
+            await super().aclose()
+
+    def connect(service: Service) -> HttpxWire:
+        if service.address == "127.0.0.3":
+            raise OSError("the certificate is gone")
+        made.append(Counted(WireOptions(connect_to=connect_to(service))))
+        return made[-1]
+
+    async with neighbours() as scripts:
+        async with looked_up(resolver, scripts, connect=connect) as rig:
+            await found(rig, "127.0.0.1")
+            resolver.answer = ["127.0.0.2", "127.0.0.3"]
+            await rig.clock.advance(33)
+            assert names(rig) == ["127.0.0.1"]
+            discovery = rig.upstream.status().discovery
+            assert discovery is not None
+            assert discovery.trouble == "no connection to crm.test can be made: the certificate is gone"
+            resolver.answer = ["127.0.0.2"]
+            await rig.clock.advance(33)
+            await found(rig, "127.0.0.2")
+        assert len(made) == 3
+    assert len(closed) == len(set(closed)) == 3
 
 
 async def test_an_address_that_stays_keeps_what_is_known_of_it() -> None:

@@ -94,4 +94,13 @@ def test_the_rule(
     health: Health,
     reason: str,
 ) -> None:
-    assert judge(circuits, found, checks) == (health, reason)
+    assert judge({p: {None: each} for p, each in circuits.items()}, found, checks) == (health, reason)
+
+
+def test_of_several_circuits_one_that_is_closed_keeps_the_way_open_and_some_of_the_others_are_named() -> None:
+    one_by_one: dict[str | None, CircuitStatus] = {f"op{n}": DOWN for n in range(7)}
+    said = [f"graphql op{n} open: 1 failures in a row (last: REFUSED)" for n in range(5)]
+    assert judge({GRAPHQL: one_by_one}, {}, []) == (Health.UNHEALTHY, "; ".join([*said, "and 2 more"]))
+    health, reason = judge({GRAPHQL: {**one_by_one, "well": UP}}, {}, [])
+    assert (health, reason) == (Health.DEGRADED, "; ".join([*said, "and 2 more"]))
+    assert judge({GRAPHQL: {}}, {}, []) == (Health.HEALTHY, WELL)
