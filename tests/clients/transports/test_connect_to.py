@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from tests.clients.transports.conftest import MakeWire
 from tests.clients.transports.test_wires import answer, send, tls
-from tests.testkit.certificates import Certificates, MakeWire
+from tests.testkit.certificates import Certificates
 from tests.testkit.raw_server import Connection, Handler, raw_server
 
 
