@@ -65,16 +65,22 @@ class FallbackPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class BreakerPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When a circuit opens, and how it closes again."""
 
+    scope: Literal["service", "operation"] = "service"
+    """One circuit for all of the service, or one for each operation, so that one that fails does not take the others
+    with it. Each protocol has its own in any case. Default service."""
     failures: PositiveInt = 5
     """Failures in a row that open it. Default 5."""
     failure_rate: Rate | None = None
     """Share of the window's calls that must fail to open it; off by default."""
     slow_call_s: PositiveSeconds | None = None
-    """A call that takes longer is slow; off by default."""
+    """A call that takes longer is slow; off by default. Slow as well is a call without an answer at the request's
+    deadline, if it had this long by then (or half of `timeout_s`, when this is off)."""
     slow_rate: Rate = 1.0
-    """Share of slow calls in the window that opens it. Default 1.0; only with `slow_call_s`."""
-    window: PositiveInt = 100
-    """Latest calls that the rates look at. Default 100."""
+    """Share of the window's calls that must be slow to open it. Default 1.0."""
+    window: PositiveInt | None = None
+    """Latest calls that the rates look at. Default 100, unless `window_s` is given."""
+    window_s: PositiveSeconds | None = None
+    """The rates look at the calls of the latest so many seconds instead; off by default."""
     minimum_calls: PositiveInt = 10
     """Fewer calls than this in the window decide nothing by rate. Default 10."""
     open_s: PositiveSeconds = 30.0
@@ -87,6 +93,11 @@ class BreakerPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Successful probes that close it. Default 1."""
     probe_timeout_s: PositiveSeconds = 30.0
     """A probe without a result after this long opens the circuit again. Default 30."""
+
+    @property
+    def window_calls(self) -> int:
+        """`window`, or its default."""
+        return 100 if self.window is None else self.window
 
 
 class CachePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -163,6 +174,15 @@ class ServicePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Largest answer accepted, after decompression. Default 10 MB."""
     max_connections: PositiveInt = 100
     """Calls under way at once; more wait for a free connection, within their timeouts. Default 100."""
+
+    @property
+    def fair_s(self) -> float:
+        """A call that had this long, and no answer when the request's deadline came, is held against the service.
+
+        Less says nothing: a client in a hurry is no sign of a slow service.
+        """
+        slow_s = self.breaker.slow_call_s
+        return self.timeout_s / 2 if slow_s is None else slow_s
 
 
 RETRY_PRESETS: dict[str, dict[str, float]] = {

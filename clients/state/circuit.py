@@ -4,104 +4,40 @@ After Nygard, "Release It!" (2007), with what most implementations leave out: a 
 number of probes, every permit carries the generation it was given in, and a probe that never returns is not waited for.
 """
 
-import enum
+import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
 
 from clients.policy import BreakerPolicy
+from clients.state.circuit_data import (
+    CircuitStatus,
+    Failure,
+    Mode,
+    ModeChange,
+    Outcome,
+    Permit,
+    Refusal,
+    State,
+    Transition,
+)
+from clients.state.window import FAILED, GOOD, SLOW, make_window
+
+__all__ = [
+    "Circuit",
+    "CircuitStatus",
+    "Failure",
+    "Mode",
+    "ModeChange",
+    "Outcome",
+    "Permit",
+    "Refusal",
+    "State",
+    "Transition",
+]
 
 _JITTER = 0.1  # ± share of the open time, so that a fleet does not probe in step
 _HISTORY = 20
-
-
-class State(enum.StrEnum):
-    """Where a circuit is."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
-
-
-class Outcome(enum.StrEnum):
-    """What became of a permitted call."""
-
-    SUCCESS = "success"
-    FAILURE = "failure"
-    IGNORED = "ignored"
-    """Says nothing about the upstream's health: cancelled, or refused further in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """Leave to make one call. Hand it back with `settle`, whatever happened."""
-
-    generation: int
-    at: float
-    serial: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """No leave.
-
-    Attributes:
-        retry_after_s: seconds until the circuit may let a probe through.
-    """
-
-    retry_after_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A counted failure.
-
-    Attributes:
-        at: monotonic seconds.
-    """
-
-    code: str
-    message: str
-    at: float
-    request_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """A change of state."""
-
-    previous: State
-    state: State
-    at: float
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class CircuitStatus:
-    """A circuit, read as data. Times are monotonic seconds.
-
-    Attributes:
-        reason: why it is in this state, as a sentence part.
-        failure_rate: failed share of the window's calls; None while the window is empty.
-        slow_rate: slow share of the window's calls, likewise.
-        next_probe_at: when an open circuit lets the next probe through; None otherwise.
-        trips: times it has opened since the start.
-        refused: calls refused since the start.
-    """
-
-    state: State
-    since: float
-    reason: str
-    failure_rate: float | None
-    slow_rate: float | None
-    consecutive_failures: int
-    last_failure: Failure | None
-    last_success_at: float | None
-    next_probe_at: float | None
-    trips: int
-    refused: int
-    history: tuple[Transition, ...]
 
 
 class Circuit:
@@ -111,7 +47,7 @@ class Circuit:
         policy: when it opens and how it closes.
         now: monotonic seconds.
         random: the source of the jitter on open times.
-        on_transition: called after each change of state.
+        on_transition: called after each change of state or mode.
     """
 
     def __init__(
@@ -125,14 +61,16 @@ class Circuit:
         self._policy = policy
         self._random = random
         self._on_transition = on_transition
+        self._slow_after_s = math.inf if policy.slow_call_s is None else policy.slow_call_s
         self._state = State.CLOSED
+        self._mode = Mode.AUTOMATIC
+        self._mode_change: ModeChange | None = None
+        self._counting = True  # closed, and not disabled: what a healthy call asks for
         self._since = now
         self._reason = "no failures seen"
         self._generation = 0
         self._consecutive = 0
-        self._window: deque[tuple[bool, bool]] = deque(maxlen=policy.window)
-        self._failed = 0
-        self._slow = 0
+        self._window = make_window(policy)
         self._next_probe_at = now
         self._trips = 0
         self._trips_in_a_row = 0
@@ -140,48 +78,97 @@ class Circuit:
         self._serial = 0
         self._successes = 0
         self._refused = 0
+        self._ignored = 0
         self._last_failure: Failure | None = None
         self._last_success_at: float | None = None
         self._history: deque[Transition] = deque(maxlen=_HISTORY)
 
+    def is_at_rest(self) -> bool:
+        """Whether forgetting it would let no call through that it would refuse: closed, and by itself."""
+        return self._state is State.CLOSED and self._mode is Mode.AUTOMATIC
+
+    def refuses(self, now: float) -> bool:
+        """Whether it is open, and stays so for the moment: a call asking now would be refused."""
+        return self._state is State.OPEN and now < self._next_probe_at
+
     def acquire(self, now: float) -> Permit | Refusal:
         """Ask to make a call."""
-        if self._state is not State.CLOSED:
-            self._advance(now)
-            if self._state is State.OPEN:
-                self._refused += 1
-                return Refusal(max(0.0, self._next_probe_at - now))
-            if self._state is State.HALF_OPEN:
-                return self._probe(now)
+        if self._counting:
+            return Permit(self._generation, now)
+        self._advance(now)
+        if self._state is State.OPEN:
+            self._refused += 1
+            if self._mode is Mode.FORCED_OPEN:
+                return Refusal(None, self._mode_change)
+            return Refusal(self._next_probe_at - now)
+        if self._state is State.HALF_OPEN:
+            return self._probe(now)
         return Permit(self._generation, now)
 
-    def settle(self, permit: Permit, outcome: Outcome, now: float, failure: Failure | None = None) -> None:
-        """Tell what became of a permitted call; a permit of an earlier generation is discarded."""
-        self._advance(now)
+    def settle(
+        self, permit: Permit, outcome: Outcome, now: float, failure: Failure | None = None, *, queued_s: float = 0.0
+    ) -> None:
+        """Tell what became of a permitted call; a permit of an earlier generation is discarded.
+
+        Args:
+            permit: what `acquire` gave.
+            outcome: of the call.
+            now: monotonic seconds.
+            failure: what is to be read of a call that failed or was not answered.
+            queued_s: how long the call waited here before it was sent, which is no slowness of the upstream.
+        """
+        if not self._counting:
+            self._advance(now)
         if permit.generation != self._generation:
             return
-        if self._state is State.HALF_OPEN:
-            self._settle_probe(permit, outcome, now, failure)
-        elif outcome is not Outcome.IGNORED:
-            self._count(outcome is Outcome.FAILURE, now - permit.at, now, failure)
+        slow = now - permit.at - queued_s > self._slow_after_s
+        if self._counting:
+            self._count(outcome, slow, now, failure)
+        elif self._state is State.HALF_OPEN:
+            self._settle_probe(permit, outcome, slow, now, failure)
+
+    def set_mode(self, mode: Mode, now: float, *, by: str, reason: str | None = None) -> None:
+        """Let an operator decide, or the circuit again (AUTOMATIC).
+
+        Counting begins anew, and permits handed out before are discarded. A circuit that was forced open comes back
+        half-open: its probes say whether the upstream is well. One that decides by itself already stays as it is.
+        """
+        self._advance(now)
+        if mode is Mode.AUTOMATIC and self._mode is Mode.AUTOMATIC:
+            return
+        state = State.CLOSED
+        if mode is Mode.FORCED_OPEN:
+            state, self._next_probe_at = State.OPEN, math.inf
+        elif mode is Mode.AUTOMATIC and self._mode is Mode.FORCED_OPEN:
+            state = State.HALF_OPEN
+        change = ModeChange(mode, by, now, reason)
+        self._order(change, state, str(change))
+
+    def reset(self, now: float, *, by: str, reason: str | None = None) -> None:
+        """Begin anew: closed, deciding by itself, with nothing counted; permits handed out before are discarded."""
+        self._advance(now)
+        change = ModeChange(Mode.AUTOMATIC, by, now, reason)
+        self._order(change, State.CLOSED, f"reset by {by}" + (f": {reason}" if reason else ""))
 
     def status(self, now: float) -> CircuitStatus:
         """Read the circuit; an open time that has passed shows, also on an idle circuit."""
         self._advance(now)
-        calls = len(self._window)
+        by_itself = self._mode is Mode.AUTOMATIC
         return CircuitStatus(
             state=self._state,
             since=self._since,
             reason=self._reason,
-            failure_rate=self._failed / calls if calls else None,
-            slow_rate=self._slow / calls if calls else None,
+            window=self._window.read(now),
             consecutive_failures=self._consecutive,
             last_failure=self._last_failure,
             last_success_at=self._last_success_at,
-            next_probe_at=self._next_probe_at if self._state is State.OPEN else None,
+            next_probe_at=self._next_probe_at if self._state is State.OPEN and by_itself else None,
             trips=self._trips,
             refused=self._refused,
+            ignored=self._ignored,
             history=tuple(self._history),
+            mode=self._mode,
+            mode_change=self._mode_change,
         )
 
     def _advance(self, now: float) -> None:
@@ -205,57 +192,55 @@ class Circuit:
         self._probes[permit.serial] = now
         return permit
 
-    def _settle_probe(self, permit: Permit, outcome: Outcome, now: float, failure: Failure | None) -> None:
+    def _settle_probe(self, permit: Permit, outcome: Outcome, slow: bool, now: float, failure: Failure | None) -> None:
         if self._probes.pop(permit.serial, None) is None:
             return
-        if outcome is Outcome.FAILURE:
+        if outcome is Outcome.IGNORED:
+            self._ignored += 1
+        elif outcome is not Outcome.SUCCESS:
             self._consecutive += 1
             self._last_failure = failure
             self._open(now, f"a probe failed{_because(failure)}")
-        elif outcome is Outcome.SUCCESS and self._is_slow(now - permit.at):
-            self._open(now, f"a probe took longer than {self._policy.slow_call_s:g} s")
-        elif outcome is Outcome.SUCCESS:
+        elif slow:
+            self._open(now, f"a probe took longer than {self._slow_after_s:g} s")
+        else:
             self._last_success_at = now
             self._successes += 1
             if self._successes >= self._policy.successes:
-                self._trips_in_a_row = 0
                 self._forget()
                 self._move(State.CLOSED, now, f"{self._successes} probe(s) succeeded")
 
-    def _count(self, failed: bool, took_s: float, now: float, failure: Failure | None) -> None:
-        policy = self._policy
-        slow = self._is_slow(took_s)
-        if len(self._window) == policy.window:
-            was_failed, was_slow = self._window[0]
-            self._failed -= was_failed
-            self._slow -= was_slow
-        self._window.append((failed, slow))
-        self._failed += failed
-        self._slow += slow
-        if failed:
-            self._consecutive += 1
-            self._last_failure = failure
-        else:
+    def _count(self, outcome: Outcome, slow: bool, now: float, failure: Failure | None) -> None:
+        kind = SLOW if slow else GOOD
+        if outcome is Outcome.SUCCESS:
             self._consecutive = 0
             self._last_success_at = now
-        if failed or slow:
-            reason = self._trip_reason(failed, failure)
+        elif outcome is Outcome.IGNORED:
+            self._ignored += 1
+            return
+        else:
+            kind = kind | FAILED if outcome is Outcome.FAILURE else SLOW
+            self._consecutive += 1
+            self._last_failure = failure
+        self._window.add(kind, now)
+        if kind and self._mode is Mode.AUTOMATIC:
+            reason = self._trip_reason(now, failure)
             if reason is not None:
                 self._open(now, reason)
 
-    def _is_slow(self, took_s: float) -> bool:
-        return self._policy.slow_call_s is not None and took_s > self._policy.slow_call_s
-
-    def _trip_reason(self, failed: bool, failure: Failure | None) -> str | None:
-        policy, calls = self._policy, len(self._window)
-        if failed and self._consecutive >= policy.failures:
+    def _trip_reason(self, now: float, failure: Failure | None) -> str | None:
+        policy, window = self._policy, self._window.read(now)
+        if self._consecutive >= policy.failures:
             return f"{self._consecutive} failures in a row{_because(failure)}"
-        if calls < policy.minimum_calls:
+        if window.calls < policy.minimum_calls:
             return None
-        if policy.failure_rate is not None and self._failed / calls >= policy.failure_rate:
-            return f"{self._failed} of the last {calls} calls failed{_because(failure)}"
-        if policy.slow_call_s is not None and self._slow / calls >= policy.slow_rate:
-            return f"{self._slow} of the last {calls} calls took longer than {policy.slow_call_s:g} s"
+        if policy.failure_rate is not None and window.failed / window.calls >= policy.failure_rate:
+            return f"{window.failed} of {window} failed{_because(failure)}"
+        if window.slow / window.calls >= policy.slow_rate:
+            found = "had no answer when their deadline came"
+            if policy.slow_call_s is not None:
+                found = f"took longer than {policy.slow_call_s:g} s"
+            return f"{window.slow} of {window} {found}"
         return None
 
     def _open(self, now: float, reason: str) -> None:
@@ -266,9 +251,15 @@ class Circuit:
         self._trips_in_a_row += 1
         self._move(State.OPEN, now, reason)
 
+    def _order(self, change: ModeChange, state: State, reason: str) -> None:
+        self._mode, self._mode_change = change.mode, change
+        self._forget()
+        self._move(state, change.at, reason)
+
     def _move(self, state: State, now: float, reason: str) -> None:
         transition = Transition(self._state, state, now, reason)
         self._state, self._since, self._reason = state, now, reason
+        self._counting = state is State.CLOSED and self._mode is not Mode.DISABLED
         self._generation += 1
         self._probes.clear()
         self._successes = 0
@@ -277,7 +268,7 @@ class Circuit:
 
     def _forget(self) -> None:
         self._window.clear()
-        self._failed = self._slow = self._consecutive = 0
+        self._consecutive = self._trips_in_a_row = 0
 
 
 def _because(failure: Failure | None) -> str:

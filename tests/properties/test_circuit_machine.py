@@ -4,6 +4,7 @@ The model is eager where the circuit is lazy: it recounts its whole log at each 
 up. So the circuit's state must not depend on whether, or when, somebody looked.
 """
 
+import math
 from dataclasses import dataclass, field
 from random import Random
 
@@ -12,15 +13,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
 from clients.policy import BreakerPolicy
-from clients.state.circuit import Circuit, Failure, Outcome, Permit, Refusal, State
+from clients.state.circuit import Circuit, Failure, Mode, Outcome, Permit, Refusal, State
 
+# Powers of two make a tenth of ten exact, so that both sides agree on where a slice of time ends
+WINDOWS = st.one_of(
+    st.fixed_dictionaries({"window": st.integers(1, 6)}),
+    st.fixed_dictionaries({"window_s": st.sampled_from([2.5, 10.0, 80.0])}),
+)
 POLICIES = st.builds(
-    BreakerPolicy,
+    lambda window, **rest: BreakerPolicy(**window, **rest),
+    window=WINDOWS,
     failures=st.integers(1, 4),
     failure_rate=st.sampled_from([None, 0.25, 0.5, 1.0]),
     slow_call_s=st.sampled_from([None, 1.0, 4.0]),
     slow_rate=st.sampled_from([0.5, 1.0]),
-    window=st.integers(1, 6),
     minimum_calls=st.integers(1, 4),
     open_s=st.sampled_from([1.0, 10.0]),
     max_open_s=st.sampled_from([10.0, 45.0]),
@@ -59,7 +65,8 @@ class Model:
     trips: int = 0
     refused: int = 0
     successes: int = 0
-    log: list[tuple[bool, bool]] = field(default_factory=list)
+    mode: Mode = Mode.AUTOMATIC
+    log: list[tuple[float, bool, bool, bool]] = field(default_factory=list)  # when; failed, slow, interrupts a row
     out: dict[int, float] = field(default_factory=dict)
 
     def catch_up(self, now: float) -> None:
@@ -91,16 +98,28 @@ class Model:
             return len(self.out) < min(self.policy.probes, room)
         return self.state is State.CLOSED
 
+    def order(self, mode: Mode, *, reset: bool = False) -> None:
+        if mode is Mode.AUTOMATIC and self.mode is Mode.AUTOMATIC and not reset:
+            return
+        state = State.CLOSED
+        if mode is Mode.FORCED_OPEN:
+            state, self.until = State.OPEN, math.inf
+        elif self.mode is Mode.FORCED_OPEN and mode is Mode.AUTOMATIC and not reset:
+            state = State.HALF_OPEN
+        self.mode = mode
+        self.trips_in_a_row = 0
+        self.log = []
+        self.enter(state)
+
     def settle(self, asked: Asked, outcome: Outcome, now: float) -> None:
         slow = self.policy.slow_call_s is not None and now - asked.at > self.policy.slow_call_s
-        failed = outcome is Outcome.FAILURE
         if asked.era != self.era:
             return
         if self.state is State.HALF_OPEN:
             del self.out[id(asked)]
             if outcome is Outcome.IGNORED:
                 return
-            if failed or slow:
+            if outcome is not Outcome.SUCCESS or slow:
                 self.trip(now)
                 return
             self.successes += 1
@@ -108,29 +127,36 @@ class Model:
                 self.trips_in_a_row = 0
                 self.log = []
                 self.enter(State.CLOSED)
-        elif outcome is not Outcome.IGNORED:
-            self.log.append((failed, slow))
-            if (failed or slow) and self.must_trip(failed):
+        elif outcome is not Outcome.IGNORED and self.mode is not Mode.DISABLED:
+            slow = slow or outcome is Outcome.UNANSWERED
+            self.log.append((now, outcome is Outcome.FAILURE, slow, outcome is Outcome.SUCCESS))
+            if (outcome is not Outcome.SUCCESS or slow) and self.mode is Mode.AUTOMATIC and self.must_trip(now):
                 self.trip(now)
 
     def in_a_row(self) -> int:
         count = 0
-        for failed, _ in reversed(self.log):
-            if not failed:
+        for _, _, _, interrupts in reversed(self.log):
+            if interrupts:
                 break
             count += 1
         return count
 
-    def must_trip(self, failed: bool) -> bool:
-        policy, seen = self.policy, self.log[-self.policy.window :]
-        by_row = failed and self.in_a_row() >= policy.failures
-        if len(seen) < policy.minimum_calls:
-            return by_row
-        failure_rate = sum(f for f, _ in seen) / len(seen)
-        slow_rate = sum(s for _, s in seen) / len(seen)
-        by_failures = policy.failure_rate is not None and failure_rate >= policy.failure_rate
-        by_slowness = policy.slow_call_s is not None and slow_rate >= policy.slow_rate
-        return by_row or by_failures or by_slowness
+    def rates(self, now: float) -> tuple[int, float, float]:
+        seconds = self.policy.window_s
+        if seconds is None:
+            seen = self.log[-(self.policy.window or 100) :]
+        else:
+            tenth = seconds / 10
+            seen = [entry for entry in self.log if entry[0] // tenth > now // tenth - 10]
+        calls = len(seen)
+        return calls, sum(e[1] for e in seen) / max(1, calls), sum(e[2] for e in seen) / max(1, calls)
+
+    def must_trip(self, now: float) -> bool:
+        policy = self.policy
+        calls, failed, slow = self.rates(now)
+        by_row = self.in_a_row() >= policy.failures
+        by_failures = policy.failure_rate is not None and failed >= policy.failure_rate
+        return by_row or (calls >= policy.minimum_calls and (by_failures or slow >= policy.slow_rate))
 
 
 class CircuitMachine(RuleBasedStateMachine):
@@ -144,7 +170,6 @@ class CircuitMachine(RuleBasedStateMachine):
         random.share = share
         self.circuit = Circuit(policy, now=self.now, random=random)
         self.model = Model(policy, random)
-        self.sent = 0
 
     @rule(seconds=st.sampled_from([0.0, 0.25, 1.0, 3.0, 10.0, 31.0, 400.0]))
     def time_passes(self, seconds: float) -> None:
@@ -156,7 +181,9 @@ class CircuitMachine(RuleBasedStateMachine):
         answer = self.circuit.acquire(self.now)
         assert isinstance(answer, Permit) == self.model.admits()
         if isinstance(answer, Refusal):
-            assert answer.retry_after_s >= 0
+            forced = self.model.mode is Mode.FORCED_OPEN
+            assert (answer.retry_after_s is None) == (answer.forced is not None) == forced
+            assert forced or (answer.retry_after_s or 0.0) >= 0
             self.model.refused += 1
             return None
         asked = Asked(answer, self.now, self.model.era)
@@ -173,17 +200,32 @@ class CircuitMachine(RuleBasedStateMachine):
         failure = Failure("CODE", "message", self.now) if outcome is Outcome.FAILURE else None
         self.circuit.settle(asked.permit, outcome, self.now, failure)
 
+    @rule(mode=st.sampled_from(Mode), by=st.sampled_from(["ada", "bob"]))
+    def an_operator_sets_the_mode(self, mode: Mode, by: str) -> None:
+        self.model.catch_up(self.now)
+        self.model.order(mode)
+        self.circuit.set_mode(mode, self.now, by=by)
+
+    @rule()
+    def an_operator_resets(self) -> None:
+        self.model.catch_up(self.now)
+        self.model.order(Mode.AUTOMATIC, reset=True)
+        self.circuit.reset(self.now, by="ada")
+
     @rule()
     def read(self) -> None:
         self.model.catch_up(self.now)
         status = self.circuit.status(self.now)
         assert status.state is self.model.state
         assert (status.trips, status.refused) == (self.model.trips, self.model.refused)
-        assert status.next_probe_at == (self.model.until if self.model.state is State.OPEN else None)
+        assert status.mode is self.model.mode
+        probes_later = self.model.state is State.OPEN and self.model.mode is Mode.AUTOMATIC
+        assert status.next_probe_at == (self.model.until if probes_later else None)
         if self.model.state is State.CLOSED:
-            seen = self.model.log[-self.policy.window :]
-            assert status.failure_rate == (sum(f for f, _ in seen) / len(seen) if seen else None)
-            assert status.slow_rate == (sum(s for _, s in seen) / len(seen) if seen else None)
+            calls, failed, slow = self.model.rates(self.now)
+            assert status.window.calls == calls
+            assert status.failure_rate == (failed if calls else None)
+            assert status.slow_rate == (slow if calls else None)
             assert status.consecutive_failures == self.model.in_a_row()
 
     @precondition(lambda self: hasattr(self, "model"))
@@ -196,6 +238,7 @@ class CircuitMachine(RuleBasedStateMachine):
         """However it came here: once probes have had their time and the upstream is well, it closes."""
         if not hasattr(self, "circuit"):
             return
+        self.circuit.set_mode(Mode.AUTOMATIC, self.now, by="ada")
         self.now += self.policy.probe_timeout_s + 1.1 * self.policy.max_open_s
         for _ in range(self.policy.successes):
             permit = self.circuit.acquire(self.now)

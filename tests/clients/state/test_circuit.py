@@ -3,7 +3,18 @@ from random import Random
 import pytest
 
 from clients.policy import BreakerPolicy
-from clients.state.circuit import Circuit, Failure, Outcome, Permit, Refusal, State, Transition
+from clients.state.circuit import (
+    Circuit,
+    Failure,
+    Mode,
+    ModeChange,
+    Outcome,
+    Permit,
+    Refusal,
+    State,
+    Transition,
+)
+from clients.state.window import WindowFigures
 
 FAILURE = Failure("UPSTREAM_TIMEOUT", "crm: no answer", at=0.0, request_id="r1")
 
@@ -104,6 +115,7 @@ def test_an_open_circuit_refuses_and_says_for_how_long() -> None:
     breaker.fail(3)
     refusal = breaker.ask()
     assert isinstance(refusal, Refusal)
+    assert refusal.retry_after_s is not None
     assert 9 <= refusal.retry_after_s <= 11
     breaker.now += 5
     later = breaker.ask()
@@ -330,3 +342,249 @@ def test_the_history_keeps_the_latest_moves_only() -> None:
     history = breaker.circuit.status(breaker.now).history
     assert len(history) == 20
     assert history == tuple(breaker.moves[-20:])
+
+
+def test_a_time_window_opens_it_on_what_failed_lately_and_says_so() -> None:
+    breaker = Breaker(failures=100, failure_rate=0.5, minimum_calls=4, window_s=10)
+    breaker.fail(2)
+    breaker.now += 10
+    breaker.succeed(2)
+    breaker.fail()
+    assert breaker.state() is State.CLOSED, "what failed ten seconds ago no longer counts"
+    breaker.fail()
+    status = breaker.circuit.status(breaker.now)
+    assert status.state is State.OPEN
+    assert status.reason == "2 of the 4 calls of the last 10 s failed (last: UPSTREAM_TIMEOUT)"
+    assert status.window == WindowFigures(4, 2, 0, None, 10)
+
+
+def test_rates_of_a_time_window_fade_on_an_idle_circuit() -> None:
+    breaker = Breaker(window_s=10)
+    breaker.fail()
+    assert breaker.circuit.status(breaker.now).failure_rate == 1.0
+    breaker.now += 10
+    assert breaker.circuit.status(breaker.now).failure_rate is None
+
+
+def test_calls_without_an_answer_in_fair_time_open_it_by_the_slow_rate() -> None:
+    breaker = Breaker(failures=100, slow_call_s=2, slow_rate=0.5, minimum_calls=4)
+    breaker.succeed(2)
+    breaker.call(Outcome.UNANSWERED, took_s=2)
+    breaker.call(Outcome.UNANSWERED, took_s=2)
+    status = breaker.circuit.status(breaker.now)
+    assert (status.state, status.reason) == (State.OPEN, "2 of the last 4 calls took longer than 2 s")
+    assert (status.slow_rate, status.failure_rate) == (0.5, 0.0)
+
+
+def test_calls_without_an_answer_in_fair_time_open_it_in_a_row_as_failures_do() -> None:
+    breaker = Breaker(failures=3)
+    breaker.call(Outcome.UNANSWERED)
+    breaker.fail()
+    breaker.succeed()
+    breaker.call(Outcome.UNANSWERED)
+    breaker.fail()
+    assert breaker.state() is State.CLOSED
+    unanswered = Failure("DEADLINE_EXCEEDED", "crm: no answer", breaker.now)
+    breaker.circuit.settle(breaker.permit(), Outcome.UNANSWERED, breaker.now, unanswered)
+    status = breaker.circuit.status(breaker.now)
+    assert (status.state, status.reason) == (State.OPEN, "3 failures in a row (last: DEADLINE_EXCEEDED)")
+    assert status.last_failure == unanswered
+    assert (status.window.calls, status.window.failed, status.window.slow) == (6, 2, 3)
+
+
+def test_without_a_bound_on_slowness_the_slow_rate_is_that_of_the_unanswered() -> None:
+    breaker = Breaker(failures=100, minimum_calls=4, window=4)
+    breaker.succeed(4)
+    for _ in range(4):
+        assert breaker.state() is State.CLOSED
+        breaker.call(Outcome.UNANSWERED)
+    status = breaker.circuit.status(breaker.now)
+    assert status.reason == "4 of the last 4 calls had no answer when their deadline came"
+
+
+def test_a_probe_without_an_answer_in_fair_time_is_a_failed_one() -> None:
+    breaker = Breaker()
+    breaker.half_open()
+    breaker.call(Outcome.UNANSWERED)
+    status = breaker.circuit.status(breaker.now)
+    assert (status.state, status.reason, status.consecutive_failures) == (State.OPEN, "a probe failed", 4)
+
+
+def test_time_that_a_call_waited_here_is_no_slowness_of_the_upstream() -> None:
+    breaker = Breaker(slow_call_s=2)
+    permit = breaker.permit()
+    breaker.now += 7
+    breaker.circuit.settle(permit, Outcome.SUCCESS, breaker.now, queued_s=5)
+    assert breaker.circuit.status(breaker.now).slow_rate == 0.0
+    permit = breaker.permit()
+    breaker.now += 7.5
+    breaker.circuit.settle(permit, Outcome.SUCCESS, breaker.now, queued_s=5)
+    assert breaker.circuit.status(breaker.now).slow_rate == 0.5
+
+
+def test_what_says_nothing_is_counted_apart() -> None:
+    breaker = Breaker()
+    breaker.call(Outcome.IGNORED)
+    breaker.half_open()
+    breaker.call(Outcome.IGNORED)
+    assert breaker.circuit.status(breaker.now).ignored == 2
+
+
+def test_a_circuit_that_nobody_touched_decides_by_itself() -> None:
+    status = Breaker().circuit.status(100.0)
+    assert (status.mode, status.mode_change) == (Mode.AUTOMATIC, None)
+
+
+def test_forced_open_it_refuses_everything_for_good_and_says_who_did_it_when_and_why() -> None:
+    breaker = Breaker()
+    breaker.circuit.set_mode(Mode.FORCED_OPEN, breaker.now, by="ada", reason="deploying crm")
+    breaker.now += 1_000_000
+    change = ModeChange(Mode.FORCED_OPEN, "ada", 100.0, "deploying crm")
+    assert breaker.ask() == Refusal(None, change)
+    status = breaker.circuit.status(breaker.now)
+    assert (status.state, status.mode, status.mode_change) == (State.OPEN, Mode.FORCED_OPEN, change)
+    assert (status.reason, status.since) == ("forced open by ada: deploying crm", 100.0)
+    assert (status.next_probe_at, status.refused, status.trips) == (None, 1, 0)
+    assert breaker.moves == [Transition(State.CLOSED, State.OPEN, 100.0, "forced open by ada: deploying crm")]
+
+
+def test_given_back_after_being_forced_open_it_probes_first() -> None:
+    breaker = Breaker()
+    breaker.circuit.set_mode(Mode.FORCED_OPEN, breaker.now, by="ada")
+    breaker.circuit.set_mode(Mode.AUTOMATIC, breaker.now, by="bob", reason="deployed")
+    status = breaker.circuit.status(breaker.now)
+    assert (status.state, status.mode) == (State.HALF_OPEN, Mode.AUTOMATIC)
+    assert status.reason == "given back to itself by bob: deployed"
+    assert status.mode_change == ModeChange(Mode.AUTOMATIC, "bob", 100.0, "deployed")
+    breaker.permit()
+    assert isinstance(breaker.ask(), Refusal)
+
+
+@pytest.mark.parametrize("before", ["closed", "open", "half-open"])
+def test_disabled_it_lets_everything_through_and_counts_nothing(before: str) -> None:
+    breaker = Breaker()
+    if before != "closed":
+        breaker.fail(3)
+    if before == "half-open":
+        breaker.wait_for_probe()
+    breaker.circuit.set_mode(Mode.DISABLED, breaker.now, by="ada")
+    breaker.fail(10)
+    breaker.call(Outcome.IGNORED)
+    status = breaker.circuit.status(breaker.now)
+    assert (status.state, status.mode, status.reason) == (State.CLOSED, Mode.DISABLED, "disabled by ada")
+    assert (status.window.calls, status.consecutive_failures, status.ignored) == (0, 0, 0)
+    assert status.refused == 0
+
+
+def test_metrics_only_it_counts_and_never_opens() -> None:
+    breaker = Breaker(failure_rate=0.5, slow_call_s=1, minimum_calls=1)
+    breaker.circuit.set_mode(Mode.METRICS_ONLY, breaker.now, by="ada")
+    breaker.fail(10)
+    breaker.call(Outcome.SUCCESS, took_s=2)
+    status = breaker.circuit.status(breaker.now)
+    assert (status.state, status.mode, status.reason) == (
+        State.CLOSED,
+        Mode.METRICS_ONLY,
+        "set to metrics only by ada",
+    )
+    assert (status.window.calls, status.window.failed, status.window.slow, status.trips) == (11, 10, 1, 0)
+
+
+@pytest.mark.parametrize("mode", [Mode.DISABLED, Mode.METRICS_ONLY])
+def test_given_back_after_letting_everything_through_it_is_closed_and_counts_anew(mode: Mode) -> None:
+    breaker = Breaker(failures=3)
+    breaker.circuit.set_mode(mode, breaker.now, by="ada")
+    breaker.fail(10)
+    breaker.circuit.set_mode(Mode.AUTOMATIC, breaker.now, by="ada")
+    breaker.fail(2)
+    assert breaker.state() is State.CLOSED
+    breaker.fail()
+    assert breaker.state() is State.OPEN
+
+
+def test_giving_back_what_decides_by_itself_changes_nothing() -> None:
+    breaker = Breaker()
+    breaker.fail(3)
+    before = breaker.circuit.status(breaker.now)
+    breaker.circuit.set_mode(Mode.AUTOMATIC, breaker.now, by="ada")
+    assert breaker.circuit.status(breaker.now) == before
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_reset_closes_it_whatever_it_was_and_forgets_what_it_counted(mode: Mode) -> None:
+    breaker = Breaker(open_s=10)
+    breaker.half_open()
+    breaker.fail()
+    breaker.circuit.set_mode(mode, breaker.now, by="ada")
+    breaker.circuit.reset(breaker.now, by="bob", reason="fixed")
+    status = breaker.circuit.status(breaker.now)
+    assert (status.state, status.mode, status.reason) == (State.CLOSED, Mode.AUTOMATIC, "reset by bob: fixed")
+    assert status.mode_change == ModeChange(Mode.AUTOMATIC, "bob", breaker.now, "fixed")
+    assert (status.window.calls, status.consecutive_failures) == (0, 0)
+    assert (status.trips, status.last_failure) == (2, FAILURE), "totals and the last failure are for people to read"
+    breaker.fail(3)
+    at = breaker.circuit.status(breaker.now).next_probe_at
+    assert at is not None
+    assert 9 <= at - breaker.now <= 11, "the first open time"
+
+
+def test_reset_needs_no_reason() -> None:
+    breaker = Breaker()
+    breaker.circuit.reset(breaker.now, by="bob")
+    assert breaker.circuit.status(breaker.now).reason == "reset by bob"
+
+
+@pytest.mark.parametrize("mode", [Mode.FORCED_OPEN, Mode.DISABLED, Mode.METRICS_ONLY])
+def test_permits_from_before_a_change_of_mode_are_discarded(mode: Mode) -> None:
+    breaker = Breaker(failures=1)
+    early = breaker.permit()
+    breaker.circuit.set_mode(mode, breaker.now, by="ada")
+    during = breaker.ask()
+    breaker.settle(early, Outcome.FAILURE)
+    assert breaker.circuit.status(breaker.now).consecutive_failures == 0
+    breaker.circuit.reset(breaker.now, by="ada")
+    for permit in (early, during):
+        if isinstance(permit, Permit):
+            breaker.settle(permit, Outcome.FAILURE)
+    assert breaker.state() is State.CLOSED
+
+
+def test_a_probe_from_before_being_forced_open_takes_no_place_after_it() -> None:
+    breaker = Breaker()
+    breaker.half_open()
+    early = breaker.permit()
+    breaker.circuit.set_mode(Mode.FORCED_OPEN, breaker.now, by="ada")
+    breaker.circuit.set_mode(Mode.AUTOMATIC, breaker.now, by="ada")
+    now = breaker.permit()
+    breaker.settle(early, Outcome.SUCCESS)
+    assert breaker.state() is State.HALF_OPEN
+    breaker.settle(now, Outcome.SUCCESS)
+    assert breaker.state() is State.CLOSED
+
+
+def test_it_says_whether_a_call_would_be_refused_without_counting_one() -> None:
+    breaker = Breaker()
+    assert not breaker.circuit.refuses(breaker.now)
+    breaker.fail(3)
+    assert breaker.circuit.refuses(breaker.now)
+    breaker.wait_for_probe()
+    assert not breaker.circuit.refuses(breaker.now), "a probe's time has come, though nobody has looked"
+    breaker.circuit.set_mode(Mode.FORCED_OPEN, breaker.now, by="ada")
+    assert breaker.circuit.refuses(breaker.now + 1_000_000)
+    assert breaker.circuit.status(breaker.now).refused == 0
+
+
+def test_only_closed_and_by_itself_is_it_at_rest() -> None:
+    breaker = Breaker()
+    assert breaker.circuit.is_at_rest()
+    for mode in (Mode.FORCED_OPEN, Mode.DISABLED, Mode.METRICS_ONLY):
+        breaker.circuit.set_mode(mode, breaker.now, by="ada")
+        assert not breaker.circuit.is_at_rest()
+    breaker.circuit.reset(breaker.now, by="ada")
+    assert breaker.circuit.is_at_rest()
+    breaker.fail(3)
+    assert not breaker.circuit.is_at_rest()
+    breaker.wait_for_probe()
+    assert not breaker.circuit.is_at_rest()
+    breaker.succeed()
+    assert breaker.circuit.is_at_rest()
