@@ -143,6 +143,7 @@ class Answer:
         served_rows: for a batched call, by index, where a row was served otherwise than `served` says.
         problems: errors the upstream reported beside the data; such an answer is never cached.
         size: bytes of the body that carried it.
+        queued_s: of the time it took, how long the call waited here before it was sent.
     """
 
     value: Any
@@ -150,6 +151,7 @@ class Answer:
     served_rows: Mapping[int, Served] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     size: int = 0
+    queued_s: float = 0.0
 
     def row(self, index: int) -> Any:
         """The row at `index`; raises the error of that key if it has one."""

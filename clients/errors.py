@@ -21,7 +21,7 @@ UpstreamError
 What a stage does with an error is written on the error, as data: see the class attributes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 
@@ -45,6 +45,8 @@ class UpstreamError(Exception):
     """The last good answer, or a default value, may be served instead."""
     reached_upstream: ClassVar[bool] = True
     """The upstream may have acted on the call; a mutation must not be sent again."""
+    reported: Sequence[Any] = ()
+    """The errors of a GraphQL answer that had no data, as `clients.call.Problem`."""
 
     def __init__(self, service: str, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(f"{service}: {message}")
@@ -52,8 +54,6 @@ class UpstreamError(Exception):
         self.retry_after_s = retry_after_s
         self.summary = message
         """The message without the upstream's own words, which may be about one caller: what everybody may read."""
-        self.reported: Sequence[Any] = ()
-        """The errors of a GraphQL answer that had no data, as `clients.call.Problem`."""
 
     @property
     def message(self) -> str:
@@ -180,20 +180,49 @@ class ExecutionFailed(UpstreamError):
 
 
 class CircuitOpen(UpstreamError):
-    """Refused here without touching the wire, because the circuit is open."""
+    """Refused here without touching the wire, because the circuit is open.
+
+    A refusal costs a microsecond, so its sentence is made by `explain` when somebody reads it.
+    """
 
     code = "CIRCUIT_OPEN"
     falls_back = True
     allows_stale = True
     reached_upstream = False
 
+    def __init__(self, service: str, explain: Callable[[], str], *, retry_after_s: float | None = None) -> None:
+        self.service = service
+        self.retry_after_s = retry_after_s
+        self._explain = explain
+
+    @property
+    def summary(self) -> str:  # type: ignore[override]  # read-only here
+        """As that of every error."""
+        return self._explain()
+
+    @property
+    def message(self) -> str:
+        """The whole sentence, beginning with the service's name."""
+        return f"{self.service}: {self._explain()}"
+
+    def __str__(self) -> str:
+        return self.message
+
 
 class DeadlineExceeded(UpstreamError):
-    """The request's deadline came before an answer; says nothing about the upstream."""
+    """The request's deadline came before an answer; says nothing about the upstream unless it had a fair time.
+
+    Attributes:
+        given_s: seconds that the upstream had for its answer; 0 when it was not asked.
+    """
 
     code = "DEADLINE_EXCEEDED"
     category = "network"
     allows_stale = True
+
+    def __init__(self, service: str, message: str, *, given_s: float = 0.0) -> None:
+        super().__init__(service, message)
+        self.given_s = given_s
 
 
 class ServiceUnavailable(UpstreamError):

@@ -72,6 +72,7 @@ class CircuitEvent:
 
     Attributes:
         reason: why, as the circuit's status will show it.
+        operation: whose circuit it is; None when it is that of all operations.
     """
 
     service: str
@@ -79,6 +80,7 @@ class CircuitEvent:
     previous: str
     state: str
     reason: str
+    operation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -340,6 +340,11 @@ class Operation:
     default: Default | None = None
 
     @property
+    def circuit_name(self) -> str:
+        """What its circuit goes by where each operation has its own."""
+        return self.name
+
+    @property
     def variables(self) -> frozenset[str]:
         """Every variable a call may give."""
         names = frozenset(self.graphql.variables) if self.graphql else frozenset()

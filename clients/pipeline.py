@@ -12,7 +12,7 @@ from clients.protocols.exchange import Exchange
 from clients.service import Service
 from clients.stages.attempt_timeout import AttemptTimer
 from clients.stages.balancer import Balance, TrackTried
-from clients.stages.breaker import Breaker
+from clients.stages.breaker import make_breaker
 from clients.stages.deadline import Deadline
 from clients.stages.fallback import Fallback
 from clients.stages.hedge import Hedge
@@ -21,7 +21,7 @@ from clients.stages.retry import Retry
 from clients.stages.single_flight import SingleFlight
 from clients.stages.stale_cache import StaleCache
 from clients.state.balancer import Balancer
-from clients.state.circuit import Circuit
+from clients.state.circuits import Circuits
 
 
 class Stage(Protocol):
@@ -47,7 +47,7 @@ def assemble(
     flights: SingleFlight,
     retries: Mapping[ProtocolName, Retry],
     hedge: Hedge | None,
-    circuits: Mapping[ProtocolName, Circuit],
+    circuits: Mapping[ProtocolName, Circuits],
     exchanges: Mapping[ProtocolName, Exchange],
     attempts: Mapping[ProtocolName, Traffic],
     fallback: Fallback,
@@ -73,7 +73,7 @@ def assemble(
                 protocol: chain(
                     retries[protocol],
                     *racing,
-                    Breaker(name, protocol, circuits[protocol], clock),
+                    make_breaker(service, protocol, circuits[protocol], clock),
                     *([Balance(balancers[protocol], clock)] if protocol in balancers else []),
                     Observe(protocol, attempts[protocol], hooks, clock),
                     AttemptTimer(name, timeout_s, clock),

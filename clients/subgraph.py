@@ -3,12 +3,12 @@
 Answers are kept and handed on as JSON text: whoever reads one gets objects of its own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
-from graphql import OperationDefinitionNode, parse
+from graphql import FieldNode, InlineFragmentNode, OperationDefinitionNode, parse
 
 from clients.call import Call, Problem
 from clients.operation import Batch, GraphQLDocument, Kind, Operation
@@ -107,10 +107,18 @@ class SubgraphOperation(Operation):
     Attributes:
         possible_types: the object types that a type condition of the document holds for.
         shape: given, a good answer is decoded into it, undivided (`ShapedReply`); for services without a cache.
+        about: what it asks for: root fields (`Query.orders`) or entity types, joined by +. Plans come and go, and this
+            stays the same.
     """
 
     possible_types: PossibleTypes = _itself
     shape: Shape | None = None
+    about: str = ""
+
+    @property
+    def circuit_name(self) -> str:
+        """What it asks for: requests of different plans for the same share a circuit."""
+        return self.about or self.name
 
 
 def subgraph_operation(
@@ -149,7 +157,26 @@ def subgraph_operation(
         batch=batch,
         possible_types=possible_types or _itself,
         shape=shape,
+        about="+".join(sorted(set(_about(definition)))),
     )
+
+
+def _about(definition: OperationDefinitionNode) -> Iterator[str]:
+    """The types of entities and the root fields that an operation selects, as `routes` of gateway.yaml names them."""
+    root = definition.operation.value.capitalize()
+    for field in definition.selection_set.selections:
+        if not isinstance(field, FieldNode):
+            continue
+        below = field.selection_set.selections if field.selection_set else ()
+        types = [
+            node.type_condition.name.value
+            for node in below
+            if isinstance(node, InlineFragmentNode) and node.type_condition
+        ]
+        if field.name.value == "_entities" and types:
+            yield from types
+        else:
+            yield f"{root}.{field.name.value}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from clients.pipeline import assemble
 from clients.protocols.graphql import GraphQLExchange
 from clients.protocols.rest import RestExchange
 from clients.service import Service
+from clients.stages.breaker import AllOpen
 from clients.stages.cache_key import CacheKeys
 from clients.stages.fallback import Defaults, Fallback, Way
 from clients.stages.hedge import Hedge
@@ -25,7 +26,8 @@ from clients.stages.retry import Retry, RetryFigures
 from clients.stages.single_flight import SingleFlight
 from clients.stages.stale_cache import CacheFigures, StaleCache
 from clients.state.balancer import EndpointStatus
-from clients.state.circuit import Circuit, CircuitStatus, Transition
+from clients.state.circuit import Circuit, CircuitStatus, Mode, State, Transition
+from clients.state.circuits import Circuits, NoSuchCircuit
 from clients.state.retry_budget import RetryBudget
 from clients.stores.base import Store
 from clients.transports.base import Wire
@@ -72,6 +74,8 @@ class UpstreamStatus:
     Attributes:
         reason: why its health is what it is, as a sentence part.
         since: when a circuit, an endpoint or a health check last changed.
+        circuits: by protocol; where each operation has its own, the worst one, and none before the first call.
+        by_operation: by protocol and the operation's name, where each has its own.
         endpoints: by protocol, of a service that has several; empty otherwise.
         discovery: the looking up of the service's host, where that finds its endpoints.
         checks: how its health checks go; empty without any.
@@ -82,6 +86,7 @@ class UpstreamStatus:
     reason: str
     since: float
     circuits: Mapping[ProtocolName, CircuitStatus]
+    by_operation: Mapping[tuple[ProtocolName, str], CircuitStatus]
     cache: CacheFigures
     served: ServedFigures
     retries: RetryStatus
@@ -147,7 +152,7 @@ class Upstream:
             for exchange, url in ((GraphQLExchange, service.graphql), (RestExchange, service.rest))
             if url is not None
         }
-        self._circuits = {protocol: self._circuit(protocol, random) for protocol in self._exchanges}
+        self._circuits = {protocol: self._make_circuits(protocol, random) for protocol in self._exchanges}
         self._endpoints = self._open_endpoints(connect, lookup, random)
         balancers = self._endpoints.balancers if self._endpoints is not None else {}
         self._checks = HealthChecks(
@@ -161,7 +166,8 @@ class Upstream:
         )
         keys = CacheKeys(service)
         self._cache = StaleCache(service.policy.cache, keys, store, self._clock, random)
-        self._flights = SingleFlight(service.name, keys, self._clock)
+        refused = AllOpen(self._circuits.values(), self._clock)
+        self._flights = SingleFlight(service.name, keys, self._clock, refused=refused)
         now = self._clock.now()
         self._figures = ServedFigures()
         self._calls = CallTraffic(now)
@@ -262,18 +268,25 @@ class Upstream:
     def status(self) -> UpstreamStatus:
         """The upstream as it is now."""
         now = self._clock.now()
-        circuits = {protocol: circuit.status(now) for protocol, circuit in self._circuits.items()}
+        found = {protocol: circuits.status(now) for protocol, circuits in self._circuits.items()}
+        each = [status for statuses in found.values() for status in statuses.values()]
         endpoints = self._endpoints.status(now) if self._endpoints is not None else {}
         checks = self._checks.status()
-        health, reason = judge({p: {None: circuit} for p, circuit in circuits.items()}, endpoints, checks)
-        changes = [circuit.since for circuit in circuits.values()] + [check.since for check in checks]
+        health, reason = judge(found, endpoints, checks)
+        changes = [circuit.since for circuit in each] + [check.since for check in checks]
         changes += [endpoint.since for each in endpoints.values() for endpoint in each]
         return UpstreamStatus(
             name=self.name,
             health=health,
             reason=reason,
-            since=max(changes),
-            circuits=circuits,
+            since=max(changes, default=self._since),
+            circuits={p: max(statuses.values(), key=_trouble) for p, statuses in found.items() if statuses},
+            by_operation={
+                (protocol, name): status
+                for protocol, statuses in found.items()
+                for name, status in statuses.items()
+                if name is not None
+            },
             cache=self._cache.figures,
             served=self._figures,
             retries=self._retry_status(now),
@@ -300,6 +313,46 @@ class Upstream:
         if self._endpoints is not None:
             self._endpoints.start()
         self._checks.start()
+
+    def force_circuit(
+        self,
+        mode: Mode,
+        *,
+        by: str,
+        reason: str | None = None,
+        protocol: ProtocolName | None = None,
+        operation: str | None = None,
+    ) -> None:
+        """Let an operator decide in place of the circuit, or give it back to itself (`Mode.AUTOMATIC`).
+
+        Args:
+            mode: what it is to do with calls.
+            by: who wants it so; clients of a circuit that is forced open are told.
+            reason: why, likewise.
+            protocol: whose circuit; all when None.
+            operation: where each operation has a circuit: whose; all, and all yet to come, when None.
+
+        Raises:
+            NoSuchCircuit: there is none for this protocol, or none for this operation.
+        """
+        for circuits in self._meant(protocol, operation):
+            circuits.set_mode(mode, self._clock.now(), by=by, reason=reason, operation=operation)
+
+    def reset_circuit(
+        self,
+        *,
+        by: str,
+        reason: str | None = None,
+        protocol: ProtocolName | None = None,
+        operation: str | None = None,
+    ) -> None:
+        """Close a circuit, forget what it has counted, and let it decide by itself; see `force_circuit`.
+
+        Raises:
+            NoSuchCircuit: there is none for this protocol, or none for this operation.
+        """
+        for circuits in self._meant(protocol, operation):
+            circuits.reset(self._clock.now(), by=by, reason=reason, operation=operation)
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -329,14 +382,30 @@ class Upstream:
             lookup=lookup,
         )
 
-    def _circuit(self, protocol: ProtocolName, random: Random) -> Circuit:
-        def tell(transition: Transition) -> None:
-            self._hooks.on_circuit(
-                CircuitEvent(self.name, protocol, transition.previous, transition.state, transition.reason)
-            )
-            self._note_health()
+    def _make_circuits(self, protocol: ProtocolName, random: Random) -> Circuits:
+        policy = self.service.policy.breaker
 
-        return Circuit(self.service.policy.breaker, now=self._clock.now(), random=random, on_transition=tell)
+        def make(operation: str | None) -> Circuit:
+            def tell(moved: Transition) -> None:
+                self._hooks.on_circuit(
+                    CircuitEvent(self.name, protocol, moved.previous, moved.state, moved.reason, operation)
+                )
+                self._note_health()
+
+            return Circuit(policy, now=self._clock.now(), random=random, on_transition=tell)
+
+        return Circuits(make, by_operation=policy.scope == "operation")
+
+    def _meant(self, protocol: ProtocolName | None, operation: str | None) -> list[Circuits]:
+        """The circuits an operator names; nothing is done to any before all are known to be there."""
+        if protocol is not None and protocol not in self._circuits:
+            raise NoSuchCircuit(f"{self.name}: is not spoken to by {protocol}; it is by {', '.join(self._circuits)}")
+        if operation is not None and self.service.policy.breaker.scope == "service":
+            raise NoSuchCircuit(
+                f"{self.name}: has one circuit for all operations, and none for {operation}; name no operation, or set "
+                "breaker.scope: operation"
+            )
+        return list(self._circuits.values()) if protocol is None else [self._circuits[protocol]]
 
     def _note_health(self) -> None:
         self._time_in.enter(self.status().health, self._clock.now())
@@ -389,3 +458,10 @@ class _EndpointHooks(NoHooks):
     def on_endpoint(self, event: EndpointEvent) -> None:
         self._hooks.on_endpoint(event)
         self._changed()
+
+
+_WORST = (State.CLOSED, State.HALF_OPEN, State.OPEN)
+
+
+def _trouble(status: CircuitStatus) -> tuple[int, int]:
+    return _WORST.index(status.state), status.consecutive_failures

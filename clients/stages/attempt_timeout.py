@@ -24,7 +24,7 @@ class AttemptTimer:
         except TimeoutError as error:
             if limit < self._timeout_s:
                 raise DeadlineExceeded(
-                    self._service, f"{call.operation.name}: no answer before the request's deadline"
+                    self._service, f"{call.operation.name}: no answer before the request's deadline", given_s=limit
                 ) from error
             raise AttemptTimeout(
                 self._service, f"{call.operation.name}: no answer within {self._timeout_s:g} s"

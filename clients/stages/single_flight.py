@@ -5,6 +5,7 @@ that waits is gone, the flight is cancelled, so nothing runs on for nobody.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from clients.call import Answer, Call, Handler
@@ -24,18 +25,28 @@ class _Flight:
 
 
 class SingleFlight:
-    """Shares calls in flight among callers that may share an answer; mutations are never shared."""
+    """Shares calls in flight among callers that may share an answer; mutations are never shared.
 
-    def __init__(self, service: str, keys: CacheKeys, clock: Clock) -> None:
+    Args:
+        service: the service's name.
+        keys: tell who may share.
+        clock: all time comes from it.
+        refused: tells calls that would not get as far as the wire, and so have nothing to share.
+    """
+
+    def __init__(
+        self, service: str, keys: CacheKeys, clock: Clock, *, refused: Callable[[Call], bool] = lambda _: False
+    ) -> None:
         self._service = service
         self._keys = keys
         self._clock = clock
+        self._refused = refused
         self._flights: dict[bytes, _Flight] = {}
         self._tasks: set[asyncio.Task[Answer]] = set()
 
     async def __call__(self, call: Call, inner: Handler) -> Answer:
         """The flight's answer or error; DeadlineExceeded when this caller's time is up first."""
-        if call.operation.kind is Kind.MUTATION:
+        if call.operation.kind is Kind.MUTATION or self._refused(call):
             return await inner(call)
         key = self._keys.whole(call)
         while True:

@@ -83,9 +83,13 @@ class Circuit:
         self._last_success_at: float | None = None
         self._history: deque[Transition] = deque(maxlen=_HISTORY)
 
-    def is_at_rest(self) -> bool:
-        """Whether forgetting it would let no call through that it would refuse: closed, and by itself."""
-        return self._state is State.CLOSED and self._mode is Mode.AUTOMATIC
+    def is_at_rest(self, now: float) -> bool:
+        """Whether it does no harm to forget it: it decides by itself, and is closed, or nobody has probed for long."""
+        self._advance(now)
+        if self._mode is not Mode.AUTOMATIC or self._state is State.CLOSED:
+            return self._mode is Mode.AUTOMATIC
+        abandoned = self._state is State.HALF_OPEN and not self._probes
+        return abandoned and now - self._since >= self._policy.max_open_s
 
     def refuses(self, now: float) -> bool:
         """Whether it is open, and stays so for the moment: a call asking now would be refused."""

@@ -56,12 +56,14 @@ class UpstreamLog:
 
     def on_circuit(self, event: CircuitEvent) -> None:
         """Each change."""
+        whose = {} if event.operation is None else {"operation": event.operation}
         self._log.warning(
             f"circuit {event.state}",
             service=event.service,
             protocol=event.protocol.value,
             previous=event.previous,
             reason=event.reason,
+            **whose,
         )
 
     def on_endpoint(self, event: EndpointEvent) -> None:

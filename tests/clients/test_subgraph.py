@@ -385,3 +385,24 @@ async def test_only_the_variables_of_the_document_are_sent_with_the_operations_n
         await made.execute(Call(ROOT, {"n": 3, "other": 1}, CALLER))
         (call,) = made.script.graphql.calls
         assert call.json == {"query": ROOT.graphql.text, "operationName": "Names", "variables": {"n": 3}}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [
+        ("query A__crm__0 { b: users { name } accounts { id } }", "Query.accounts+Query.users"),
+        ("query B { users { id } }", "Query.users"),
+        ("mutation { rename { name } }", "Mutation.rename"),
+        ("query ($r: [_Any!]!) { _entities(representations: $r) { ... on User { name } } }", "User"),
+        (
+            "query ($r: [_Any!]!, $s: [_Any!]!) { a: _entities(representations: $r) { ... on User { name } } "
+            "b: _entities(representations: $s) { ... on Account { id } ... on User { id } } }",
+            "Account+User",
+        ),
+        ("query ($r: [_Any!]!) { _entities(representations: $r) { __typename } }", "Query._entities"),
+        ("query { ...F } fragment F on Query { users { id } }", "query"),
+    ],
+)
+def test_requests_for_the_same_go_by_one_name_whatever_the_plan(document: str, name: str) -> None:
+    kind = Kind.MUTATION if document.startswith("mutation") else Kind.QUERY
+    assert subgraph_operation("crm", "query", document, kind).circuit_name == name

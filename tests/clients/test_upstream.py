@@ -7,12 +7,13 @@ import pytest
 
 from clients.call import ProtocolName, ServedBy
 from clients.clock import SystemClock
-from clients.errors import ConnectFailed, ServiceUnavailable, UpstreamError
+from clients.errors import CircuitOpen, ConnectFailed, ServiceUnavailable, UpstreamError
 from clients.health import Health
 from clients.hooks import NoHooks
 from clients.policy import PROFILES, BreakerPolicy, CachePolicy, RetryPolicy
 from clients.service import Service
-from clients.state.circuit import State
+from clients.state.circuit import Mode, State
+from clients.state.circuits import NoSuchCircuit
 from clients.stores.memory import MemoryStore
 from clients.transports import HttpxWire
 from clients.upstream import Upstream
@@ -198,3 +199,93 @@ async def test_by_default_it_runs_on_the_machines_clock_and_tells_nobody() -> No
     async with clock.timeout(60):
         await clock.sleep(0)
     assert NoHooks().on_served is not None
+
+
+async def test_an_operator_forces_the_circuits_of_one_protocol_or_of_all() -> None:
+    async with rig() as made:
+        made.upstream.force_circuit(Mode.FORCED_OPEN, by="ada", reason="deploying", protocol=GRAPHQL)
+        answer = await made.execute(ask_one())
+        assert (answer.served.by, answer.served.reason, made.calls) == (ServedBy.REST, "CIRCUIT_OPEN", (0, 1))
+        assert made.upstream.status().health is Health.DEGRADED
+        made.upstream.force_circuit(Mode.FORCED_OPEN, by="ada")
+        with pytest.raises(ServiceUnavailable):
+            await made.execute(ask_one())
+        assert (made.upstream.status().health, made.calls) == (Health.UNHEALTHY, (0, 1))
+        made.upstream.force_circuit(Mode.AUTOMATIC, by="bob", protocol=GRAPHQL)
+        assert (await made.execute(ask_one())).served.by is ServedBy.GRAPHQL
+        assert (made.circuit(GRAPHQL).state, made.circuit(REST).mode) == (State.CLOSED, Mode.FORCED_OPEN)
+        made.upstream.reset_circuit(by="bob", reason="over")
+        assert made.upstream.status().health is Health.HEALTHY
+        assert made.circuit(REST).reason == "reset by bob: over"
+        assert [(e.state, e.reason) for e in made.hooks.circuits][:1] == [("open", "forced open by ada: deploying")]
+
+
+async def test_a_disabled_circuit_lets_a_failing_upstream_be_asked_on() -> None:
+    async with rig(breaker=BreakerPolicy(failures=1)) as made:
+        made.upstream.force_circuit(Mode.DISABLED, by="ada", protocol=GRAPHQL)
+        made.script.graphql.behave(status(500))
+        for _ in range(5):
+            with pytest.raises(UpstreamError):
+                await made.execute(ask_one(declared=GRAPHQL_ONLY))
+        assert (made.calls, made.circuit(GRAPHQL).window.calls) == ((5, 0), 0)
+        made.upstream.force_circuit(Mode.METRICS_ONLY, by="ada", protocol=GRAPHQL)
+        for _ in range(5):
+            with pytest.raises(UpstreamError):
+                await made.execute(ask_one(declared=GRAPHQL_ONLY))
+        assert (made.calls, made.circuit(GRAPHQL).failure_rate) == ((10, 0), 1.0)
+
+
+async def test_what_is_in_flight_when_an_operator_acts_is_not_counted() -> None:
+    async with rig(breaker=BreakerPolicy(failures=1)) as made:
+        hanging = hang()
+        made.script.graphql.behave(hanging)
+        task = made.start(ask_one(declared=GRAPHQL_ONLY))
+        await made.script.graphql.wait_for_calls(1)
+        made.upstream.reset_circuit(by="ada")
+        hanging.release()
+        await task
+        assert made.circuit(GRAPHQL).window.calls == 0
+
+
+async def test_an_operator_who_names_what_there_is_not_is_told_what_there_is() -> None:
+    async with rig(rest=None) as made:
+        with pytest.raises(NoSuchCircuit) as raised:
+            made.upstream.force_circuit(Mode.FORCED_OPEN, by="ada", protocol=REST)
+        assert str(raised.value) == "crm: is not spoken to by rest; it is by graphql"
+        with pytest.raises(NoSuchCircuit) as raised:
+            made.upstream.reset_circuit(by="ada", operation="customer")
+        assert str(raised.value) == (
+            "crm: has one circuit for all operations, and none for customer; name no operation, or set "
+            "breaker.scope: operation"
+        )
+        assert made.circuit(GRAPHQL).mode is Mode.AUTOMATIC
+
+
+async def test_circuits_by_operation_are_forced_one_by_one_or_together_and_health_counts_them_all() -> None:
+    async with rig(rest=None, breaker=BreakerPolicy(scope="operation", failures=1)) as made:
+        began = made.clock.now()
+        await made.clock.advance(5)
+        nothing = made.upstream.status()
+        assert (nothing.health, nothing.since, nothing.circuits, nothing.by_operation) == (
+            Health.HEALTHY,
+            began,
+            {},
+            {},
+        )
+        made.upstream.force_circuit(Mode.FORCED_OPEN, by="ada", operation="customerByGraphQL")
+        await made.execute(ask_one())
+        with pytest.raises(CircuitOpen):
+            await made.execute(ask_one(declared=GRAPHQL_ONLY))
+        now = made.upstream.status()
+        assert {name: each.state for (_, name), each in now.by_operation.items()} == {
+            "customer": State.CLOSED,
+            "customerByGraphQL": State.OPEN,
+        }
+        assert (now.health, now.circuits[GRAPHQL].mode) == (Health.DEGRADED, Mode.FORCED_OPEN)
+        made.upstream.force_circuit(Mode.FORCED_OPEN, by="ada")
+        assert made.upstream.status().health is Health.UNHEALTHY
+        with pytest.raises(CircuitOpen):
+            await made.execute(ask(1))
+        made.upstream.reset_circuit(by="ada")
+        await made.execute(ask(1))
+        assert made.upstream.status().health is Health.HEALTHY

@@ -2,14 +2,17 @@
 
 import asyncio
 from dataclasses import replace
+from random import Random
 
 import pytest
 
-from clients.call import ProtocolName
-from clients.errors import CircuitOpen, UpstreamError
+from clients.call import Answer, Call, ProtocolName, Served, ServedBy
+from clients.errors import CircuitOpen, DeadlineExceeded, ServiceUnavailable, UpstreamError
 from clients.policy import BreakerPolicy
-from clients.state.circuit import State
-from tests.clients.support import CALLER, GRAPHQL_ONLY, REST_ONLY, WIRES, Rig, ask_one, rig
+from clients.stages.breaker import Breaker
+from clients.state.circuit import Circuit, Mode, State
+from tests.clients.support import CALLER, GRAPHQL_ONLY, ONE, REST_ONLY, WIRES, Rig, ask_one, customer, rig
+from tests.testkit.clock import ManualClock
 from tests.testkit.upstream import Behaviour, errors, hang, malformed, reset, status
 
 GRAPHQL, REST = ProtocolName.GRAPHQL, ProtocolName.REST
@@ -129,15 +132,161 @@ async def test_clients_that_hang_up_by_the_hundred_leave_the_circuit_closed() ->
         assert (now.state, now.consecutive_failures, now.failure_rate) == (State.CLOSED, 0, None)
 
 
-async def test_a_requests_own_deadline_says_nothing_about_the_upstream() -> None:
-    async with rig("httpx", breaker=BreakerPolicy(failures=1)) as made:
+async def ends_at_its_deadline(made: Rig, deadline_s: float, user: str = "") -> None:
+    """A call to a silent upstream, with so much time."""
+    count = len(made.script.graphql.calls)
+    caller = replace(CALLER, deadline=made.clock.now() + deadline_s, user=user)
+    task = made.start(replace(CALL, caller=caller))
+    await made.script.graphql.wait_for_calls(count + 1)
+    await made.clock.advance(deadline_s)
+    await asyncio.wait([task])
+    assert isinstance(task.exception(), DeadlineExceeded)
+    await made.clock.settle()
+
+
+@pytest.mark.parametrize("slow_call_s", [None, 2.0])
+async def test_a_deadline_that_left_the_upstream_no_fair_time_says_nothing_about_it(slow_call_s: float | None) -> None:
+    async with rig("httpx", timeout_s=5, breaker=BreakerPolicy(failures=1, slow_call_s=slow_call_s)) as made:
         made.script.graphql.behave(hang())
-        task = made.start(replace(CALL, caller=replace(CALLER, deadline=made.clock.now() + 1)))
-        await made.script.graphql.wait_for_calls(1)
-        await made.clock.advance(1)
-        await asyncio.wait([task])
-        await made.clock.settle()
-        assert made.circuit(GRAPHQL).failure_rate is None
+        for _ in range(3):
+            await ends_at_its_deadline(made, 1.9)
+        now = made.circuit(GRAPHQL)
+        assert (now.state, now.window.calls, now.consecutive_failures, now.ignored) == (State.CLOSED, 0, 0, 3)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_silent_upstream_opens_the_circuit_though_every_deadline_comes_before_the_timeout(wire: str) -> None:
+    async with rig(wire, timeout_s=5, breaker=BreakerPolicy(failures=3)) as made:
+        made.script.graphql.behave(hang())
+        for _ in range(3):
+            await ends_at_its_deadline(made, 2.5)
+        now = made.circuit(GRAPHQL)
+        assert (now.state, now.reason) == (State.OPEN, "3 failures in a row (last: DEADLINE_EXCEEDED)")
+        assert (now.failure_rate, now.slow_rate) == (0.0, 1.0)
+        assert now.last_failure is not None
+        assert now.last_failure.message == "crm: customerByGraphQL: no answer before the request's deadline"
+        made.script.graphql.heal()
+
+
+async def test_a_silent_upstream_raises_the_slow_rate() -> None:
+    policy = BreakerPolicy(failures=100, slow_call_s=1, slow_rate=0.5, minimum_calls=4)
+    async with rig("httpx", timeout_s=5, breaker=policy) as made:
+        await made.execute(CALL)
+        await made.execute(CALL)
+        made.script.graphql.behave(hang())
+        await ends_at_its_deadline(made, 1)
+        await ends_at_its_deadline(made, 1.5)
+        now = made.circuit(GRAPHQL)
+        assert (now.state, now.reason) == (State.OPEN, "2 of the last 4 calls took longer than 1 s")
+
+
+class RefusedHere(UpstreamError):
+    """As a limit inside the breaker refuses: nothing was sent."""
+
+    code = "TEST_REFUSED_HERE"
+    reached_upstream = False
+
+
+class Limit:
+    """A handler that refuses, or lets through."""
+
+    def __init__(self) -> None:
+        self.refuses = True
+        self.queued_s = 0.0
+        self.took_s = 0.0
+        self.clock = ManualClock()
+        self.sent = 0
+
+    async def __call__(self, call: Call) -> Answer:
+        if self.refuses:
+            raise RefusedHere("crm", "too many calls at once")
+        self.sent += 1
+        self.clock.jump(self.queued_s + self.took_s)
+        return Answer(None, Served(ServedBy.GRAPHQL), queued_s=self.queued_s)
+
+    def guarded(self, policy: BreakerPolicy) -> tuple[Circuit, Breaker]:
+        circuit = Circuit(policy, now=self.clock.now(), random=Random(1))
+        return circuit, Breaker("crm", GRAPHQL, circuit, self.clock, fair_s=1.0)
+
+
+async def test_what_is_refused_further_in_is_counted_apart() -> None:
+    limit = Limit()
+    circuit, breaker = limit.guarded(BreakerPolicy(failures=1))
+    for _ in range(5):
+        with pytest.raises(RefusedHere):
+            await breaker(CALL, limit)
+    now = circuit.status(limit.clock.now())
+    assert (now.state, now.window.calls, now.consecutive_failures, now.ignored) == (State.CLOSED, 0, 0, 5)
+
+
+async def test_a_probe_that_is_refused_further_in_leaves_its_place_to_the_next_caller() -> None:
+    limit = Limit()
+    circuit, breaker = limit.guarded(BreakerPolicy())
+    circuit.set_mode(Mode.FORCED_OPEN, limit.clock.now(), by="ada")
+    circuit.set_mode(Mode.AUTOMATIC, limit.clock.now(), by="ada")
+    for _ in range(5):
+        with pytest.raises(RefusedHere):
+            await breaker(CALL, limit)
+    assert circuit.status(limit.clock.now()).state is State.HALF_OPEN
+    limit.refuses = False
+    await breaker(CALL, limit)
+    assert circuit.status(limit.clock.now()).state is State.CLOSED
+
+
+async def test_waiting_here_is_no_slowness_of_the_upstream() -> None:
+    limit = Limit()
+    limit.refuses, limit.queued_s, limit.took_s = False, 10.0, 1.0
+    circuit, breaker = limit.guarded(BreakerPolicy(slow_call_s=1.0))
+    await breaker(CALL, limit)
+    assert circuit.status(limit.clock.now()).slow_rate == 0.0
+    limit.took_s = 1.5
+    await breaker(CALL, limit)
+    assert circuit.status(limit.clock.now()).slow_rate == 0.5
+
+
+async def test_a_circuit_that_an_operator_forced_open_says_who_did_it_when_and_why() -> None:
+    async with rig() as made:
+        made.upstream.force_circuit(Mode.FORCED_OPEN, by="ada", reason="deploying", protocol=GRAPHQL)
+        await made.clock.advance(60)
+        error = await failed(made)
+        assert isinstance(error, CircuitOpen)
+        assert str(error) == error.message
+        assert error.message == (
+            "crm: the graphql circuit was forced open by ada: deploying (at 2026-01-01T00:00:00+00:00); an operator "
+            "must give it back"
+        )
+        assert (error.retry_after_s, made.calls) == (None, (0, 0))
+        assert (await made.execute(ask_one(declared=REST_ONLY))).served.by is ServedBy.REST
+
+
+async def test_operations_with_circuits_of_their_own_do_not_take_each_other_with_them() -> None:
+    policy = BreakerPolicy(scope="operation", failures=1)
+    async with rig(breaker=policy, rest=None) as made:
+        made.script.graphql.behave(status(500))
+        await failed(made)
+        made.script.graphql.heal()
+        made.script.graphql.forget()
+        error = await failed(made)
+        assert error.message.startswith("crm: the graphql circuit of customerByGraphQL is open; next probe in ")
+        assert made.calls == (0, 0)
+        assert (await made.execute(ask_one(declared=ONE))).value == customer(1)
+        circuits = made.upstream.status().by_operation
+        assert {key: each.state for key, each in circuits.items()} == {
+            (GRAPHQL, "customer"): State.CLOSED,
+            (GRAPHQL, "customerByGraphQL"): State.OPEN,
+        }
+        [told] = made.hooks.circuits
+        assert (told.operation, told.state) == ("customerByGraphQL", "open")
+
+
+async def test_calls_that_every_circuit_refuses_share_no_flight_and_answer_at_once() -> None:
+    async with rig() as made:
+        made.upstream.force_circuit(Mode.FORCED_OPEN, by="ada")
+        calls = [made.upstream.execute(ask_one()) for _ in range(50)]
+        for call in calls:
+            with pytest.raises(ServiceUnavailable):
+                call.send(None)  # without a turn of the loop
+        assert [each.refused for each in made.upstream.status().circuits.values()] == [50, 50]
 
 
 @pytest.mark.parametrize(

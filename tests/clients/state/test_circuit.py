@@ -576,15 +576,15 @@ def test_it_says_whether_a_call_would_be_refused_without_counting_one() -> None:
 
 def test_only_closed_and_by_itself_is_it_at_rest() -> None:
     breaker = Breaker()
-    assert breaker.circuit.is_at_rest()
+    assert breaker.circuit.is_at_rest(breaker.now)
     for mode in (Mode.FORCED_OPEN, Mode.DISABLED, Mode.METRICS_ONLY):
         breaker.circuit.set_mode(mode, breaker.now, by="ada")
-        assert not breaker.circuit.is_at_rest()
+        assert not breaker.circuit.is_at_rest(breaker.now)
     breaker.circuit.reset(breaker.now, by="ada")
-    assert breaker.circuit.is_at_rest()
+    assert breaker.circuit.is_at_rest(breaker.now)
     breaker.fail(3)
-    assert not breaker.circuit.is_at_rest()
+    assert not breaker.circuit.is_at_rest(breaker.now)
     breaker.wait_for_probe()
-    assert not breaker.circuit.is_at_rest()
+    assert not breaker.circuit.is_at_rest(breaker.now)
     breaker.succeed()
-    assert breaker.circuit.is_at_rest()
+    assert breaker.circuit.is_at_rest(breaker.now)
