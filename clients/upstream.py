@@ -18,7 +18,7 @@ from clients.pipeline import assemble
 from clients.protocols.graphql import GraphQLExchange
 from clients.protocols.rest import RestExchange
 from clients.service import Service
-from clients.stages.breaker import AllOpen
+from clients.stages.breaker import all_refuse
 from clients.stages.cache_key import CacheKeys
 from clients.stages.fallback import Defaults, Fallback, Way
 from clients.stages.hedge import Hedge
@@ -166,7 +166,7 @@ class Upstream:
         )
         keys = CacheKeys(service)
         self._cache = StaleCache(service.policy.cache, keys, store, self._clock, random)
-        refused = AllOpen(self._circuits.values(), self._clock)
+        refused = all_refuse(self._circuits.values(), self._clock)
         self._flights = SingleFlight(service.name, keys, self._clock, refused=refused)
         now = self._clock.now()
         self._figures = ServedFigures()

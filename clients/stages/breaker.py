@@ -1,6 +1,6 @@
 """The circuit breaker: asks the circuit for leave, and tells it what became of the call."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import partial
 
@@ -91,20 +91,22 @@ def make_breaker(
     return Breaker(service.name, protocol, circuits.shared, clock, fair_s=service.policy.fair_s)
 
 
-class AllOpen:
-    """Tells calls that every circuit of a service would refuse: they need no flight to share, and cost a third then."""
+def all_refuse(circuits: Iterable[Circuits], clock: Clock) -> Callable[[Call], bool]:
+    """Tells calls that every circuit of a service would refuse: they have no answer to share."""
+    every = tuple(circuits)
+    shared = tuple(each.shared for each in every if each.shared is not None)
+    now = clock.now
 
-    def __init__(self, circuits: Iterable[Circuits], clock: Clock) -> None:
-        self._circuits = tuple(circuits)
-        self._clock = clock
-
-    def __call__(self, call: Call) -> bool:
-        """Whether the call would be refused if it were made now."""
-        now = self._clock.now()
-        for circuits in self._circuits:  # noqa: SIM110 - a generator would cost more than all the rest
-            if not circuits.refuses(call.operation.circuit_name, now):
+    def refused(_: Call) -> bool:
+        for circuit in shared:  # noqa: SIM110 - a generator costs more than all the rest
+            if circuit.refuses_until <= now():
                 return False
         return True
+
+    def refused_by_operation(call: Call) -> bool:
+        return all(each.refuses(call.operation.circuit_name, now()) for each in every)
+
+    return refused if shared else refused_by_operation
 
 
 class OperationBreaker:

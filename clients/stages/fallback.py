@@ -143,9 +143,15 @@ class Fallback:
                 tried.append(error)
             else:
                 return replace(answer, served=Served(way.served_by, tried[0].code))
+        # An error holds the frames it went through; one that a frame holds in turn waits for the garbage collector
         if len(tried) == 1:
-            raise tried[0]
-        raise ServiceUnavailable(self._service.name, tried)
+            raise tried.pop()
+        raise self._failed(tried)
+
+    def _failed(self, tried: list[UpstreamError]) -> ServiceUnavailable:
+        error = ServiceUnavailable(self._service.name, tried)
+        tried.clear()
+        return error
 
     def _find(self, operation: Operation) -> list[ProtocolName]:
         found = ways(self._service, operation)

@@ -72,6 +72,8 @@ class Circuit:
         self._consecutive = 0
         self._window = make_window(policy)
         self._next_probe_at = now
+        self.refuses_until = -math.inf
+        """Before this every call is refused; minus infinity while it is not open."""
         self._trips = 0
         self._trips_in_a_row = 0
         self._probes: dict[int, float] = {}  # permits out while half-open: serial → when given
@@ -91,20 +93,17 @@ class Circuit:
         abandoned = self._state is State.HALF_OPEN and not self._probes
         return abandoned and now - self._since >= self._policy.max_open_s
 
-    def refuses(self, now: float) -> bool:
-        """Whether it is open, and stays so for the moment: a call asking now would be refused."""
-        return self._state is State.OPEN and now < self._next_probe_at
-
     def acquire(self, now: float) -> Permit | Refusal:
         """Ask to make a call."""
         if self._counting:
             return Permit(self._generation, now)
-        self._advance(now)
-        if self._state is State.OPEN:
+        if now >= self.refuses_until:
+            self._advance(now)
+        if now < self.refuses_until:
             self._refused += 1
-            if self._mode is Mode.FORCED_OPEN:
+            if self.refuses_until == math.inf:
                 return Refusal(None, self._mode_change)
-            return Refusal(self._next_probe_at - now)
+            return Refusal(self.refuses_until - now)
         if self._state is State.HALF_OPEN:
             return self._probe(now)
         return Permit(self._generation, now)
@@ -264,6 +263,7 @@ class Circuit:
         transition = Transition(self._state, state, now, reason)
         self._state, self._since, self._reason = state, now, reason
         self._counting = state is State.CLOSED and self._mode is not Mode.DISABLED
+        self.refuses_until = self._next_probe_at if state is State.OPEN else -math.inf
         self._generation += 1
         self._probes.clear()
         self._successes = 0

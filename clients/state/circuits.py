@@ -49,7 +49,7 @@ class Circuits:
     def refuses(self, operation: str, now: float) -> bool:
         """Whether a call of the operation would be refused at `now`."""
         circuit = self.shared or self._named.get(operation)
-        return circuit is not None and circuit.refuses(now)
+        return circuit is not None and now < circuit.refuses_until
 
     def set_mode(self, mode: Mode, now: float, *, by: str, reason: str | None, operation: str | None) -> None:
         """Set the mode of one operation's circuit, or of all: those that are made later included."""

@@ -1,6 +1,8 @@
 """The circuit around real calls: what counts, what is refused, and who gets to probe."""
 
 import asyncio
+import gc
+import weakref
 from dataclasses import replace
 from random import Random
 
@@ -277,6 +279,28 @@ async def test_operations_with_circuits_of_their_own_do_not_take_each_other_with
         }
         [told] = made.hooks.circuits
         assert (told.operation, told.state) == ("customerByGraphQL", "open")
+
+
+@pytest.mark.parametrize("rest", [None, "http://127.0.0.1:9/api"])
+async def test_a_refusal_leaves_nothing_to_the_garbage_collector(rest: str | None) -> None:
+    async with rig(rest=rest) as made:
+        made.upstream.force_circuit(Mode.FORCED_OPEN, by="ada")
+        errors: list[weakref.ref[UpstreamError]] = []
+
+        async def refused() -> None:
+            try:
+                await made.execute(ask_one())
+            except UpstreamError as error:
+                causes = error.causes if isinstance(error, ServiceUnavailable) else ()
+                errors.extend(map(weakref.ref, (error, *causes)))
+
+        gc.disable()
+        try:
+            await refused()
+        finally:
+            gc.enable()
+        assert len(errors) == (1 if rest is None else 3)
+        assert [each() for each in errors] == [None] * len(errors)
 
 
 async def test_calls_that_every_circuit_refuses_share_no_flight_and_answer_at_once() -> None:

@@ -1,3 +1,4 @@
+import math
 from random import Random
 
 import pytest
@@ -564,13 +565,13 @@ def test_a_probe_from_before_being_forced_open_takes_no_place_after_it() -> None
 
 def test_it_says_whether_a_call_would_be_refused_without_counting_one() -> None:
     breaker = Breaker()
-    assert not breaker.circuit.refuses(breaker.now)
+    assert breaker.circuit.refuses_until <= breaker.now
     breaker.fail(3)
-    assert breaker.circuit.refuses(breaker.now)
+    assert breaker.circuit.refuses_until == breaker.circuit.status(breaker.now).next_probe_at
     breaker.wait_for_probe()
-    assert not breaker.circuit.refuses(breaker.now), "a probe's time has come, though nobody has looked"
+    assert breaker.circuit.refuses_until <= breaker.now, "a probe's time has come, though nobody has looked"
     breaker.circuit.set_mode(Mode.FORCED_OPEN, breaker.now, by="ada")
-    assert breaker.circuit.refuses(breaker.now + 1_000_000)
+    assert breaker.circuit.refuses_until == math.inf
     assert breaker.circuit.status(breaker.now).refused == 0
 
 
