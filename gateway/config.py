@@ -444,7 +444,27 @@ def _service_meaning(path: Path, service: ServiceConfig, federation: FederationC
         findings.append(Finding((*path, "routes"), "the service has no REST address; add rest:"))
     findings += _endpoints_meaning((*path, "endpoints"), service)
     findings += _health_meaning((*path, "health"), service)
-    return findings
+    return findings + [Finding((*path, "breaker", key), wrong) for key, wrong in _breaker_meaning(service)]
+
+
+def _breaker_meaning(service: ServicePolicy) -> Iterator[tuple[str, str]]:
+    """Keys of `breaker` that contradict others, and why."""
+    policy, slow_s = service.breaker, service.breaker.slow_call_s
+    if policy.window is not None and policy.window_s is not None:
+        yield "window_s", "cannot go with window; remove one of the two (`window: null` undoes a profile's)"
+    elif policy.window_s is None and policy.minimum_calls > policy.window_calls:
+        found = f"{policy.minimum_calls} is more than window has room for ({policy.window_calls})"
+        yield "minimum_calls", f"{found}, so the rates would never decide; lower it, or raise window"
+    if policy.failure_rate is not None and policy.minimum_calls == 1 and policy.failures > 1:
+        yield "minimum_calls", "with 1 the first failure is a rate of 1 and opens the circuit; raise it"
+    if slow_s is not None and slow_s >= service.timeout_s:
+        found = f"{slow_s:g} is not less than timeout_s ({service.timeout_s:g})"
+        yield "slow_call_s", f"{found}, so no answer would ever be slow; lower it"
+    if policy.max_open_s < policy.open_s:
+        yield "max_open_s", f"{policy.max_open_s:g} is less than open_s ({policy.open_s:g}); raise it, or lower open_s"
+    if policy.probes > policy.successes:
+        found = f"{policy.probes} at once are more than the {policy.successes} that close the circuit (successes)"
+        yield "probes", f"{found}, so the others would be risked for nothing; lower it, or raise successes"
 
 
 def _connection_meaning(path: Path, service: ServiceConfig, folder: FilePath) -> list[Finding]:

@@ -488,3 +488,74 @@ def test_load_reads_a_file(tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text(CRM)
     assert list(load(file, {}).services) == ["crm"]
+
+
+@pytest.mark.parametrize(
+    ("breaker", "expected"),
+    [
+        (
+            "{ window: 50, window_s: 60 }",
+            "window_s: cannot go with window; remove one of the two (`window: null` undoes a profile's)",
+        ),
+        (
+            "{ window: 5 }",
+            "minimum_calls: 10 is more than window has room for (5), so the rates would never decide; lower it, or "
+            "raise window",
+        ),
+        (
+            "{ minimum_calls: 101 }",
+            "minimum_calls: 101 is more than window has room for (100), so the rates would never decide; lower it, or "
+            "raise window",
+        ),
+        (
+            "{ failure_rate: 0.5, minimum_calls: 1 }",
+            "minimum_calls: with 1 the first failure is a rate of 1 and opens the circuit; raise it",
+        ),
+        (
+            "{ slow_call_s: 5 }",
+            "slow_call_s: 5 is not less than timeout_s (5), so no answer would ever be slow; lower it",
+        ),
+        ("{ open_s: 301 }", "max_open_s: 300 is less than open_s (301); raise it, or lower open_s"),
+        (
+            "{ probes: 3, successes: 2 }",
+            "probes: 3 at once are more than the 2 that close the circuit (successes), so the others would be risked "
+            "for nothing; lower it, or raise successes",
+        ),
+        ("{ probes: 0 }", "probes: expected `int` >= 1 (found: 0)"),
+        ("{ window_s: 0 }", "window_s: expected `float` > 0.0 (found: 0)"),
+        ("{ scope: route }", "scope: expected one of service, operation (found: 'route')"),
+    ],
+)
+def test_a_circuit_that_contradicts_itself_is_refused(breaker: str, expected: str) -> None:
+    assert findings(f"services: {{ crm: {{ rest: 'http://crm', breaker: {breaker} }} }}") == [
+        f"line 1: services.crm.breaker.{expected}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "breaker",
+    [
+        "{ window: null, window_s: 60, minimum_calls: 1000 }",
+        "{ window: 10 }",
+        "{ failure_rate: 0.5, minimum_calls: 2 }",
+        "{ failure_rate: 0.5, minimum_calls: 1, failures: 1 }",
+        "{ minimum_calls: 1 }",
+        "{ slow_call_s: 4.9 }",
+        "{ open_s: 300 }",
+        "{ probes: 2, successes: 2 }",
+        "{ scope: operation }",
+    ],
+)
+def test_a_circuit_that_does_not_is_taken(breaker: str) -> None:
+    parse(f"services: {{ crm: {{ rest: 'http://crm', breaker: {breaker} }} }}", {})
+
+
+def test_a_window_of_a_profile_is_undone_with_null() -> None:
+    text = """
+profiles:
+  counting: { breaker: { window: 50 } }
+services:
+  crm: { profile: counting, rest: http://crm, breaker: { window: null, window_s: 60 } }
+"""
+    breaker = parse(text, {}).clients_services()[0].policy.breaker
+    assert (breaker.window, breaker.window_s) == (None, 60)
