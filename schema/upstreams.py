@@ -10,7 +10,7 @@ from clients import upstream as clients_upstream
 from clients.call import ProtocolName, ServedBy
 from clients.health import Health
 from clients.state.balancer import EndpointState, EndpointStatus
-from clients.state.circuit import CircuitStatus, Failure, State
+from clients.state.circuit import CircuitStatus, Failure, Mode, State
 from schema.context import GatewayContext
 from schema.enums import describe as _describe
 from schema.upstream_figures import FiguresReading, UpstreamFigures, Wall
@@ -22,6 +22,15 @@ _describe(
     CLOSED="Every call goes through.",
     OPEN="Every call is refused until the next probe.",
     HALF_OPEN="A few probes go through; their outcome decides.",
+)
+_describe(
+    Mode,
+    "CircuitMode",
+    "Who decides whether a circuit lets calls through.",
+    AUTOMATIC="The circuit by itself.",
+    FORCED_OPEN="An operator: every call is refused.",
+    DISABLED="An operator: every call goes through, and none is counted.",
+    METRICS_ONLY="An operator: every call goes through and is counted.",
 )
 _describe(
     Health,
@@ -62,22 +71,56 @@ class CircuitTransition:
     reason: str = strawberry.field(description="Why it changed.")
 
 
-@strawberry.type(description="The circuit breaker of one protocol of an upstream.")
+@strawberry.type(description="The calls that a circuit's rates are of: the latest so many, or of the latest seconds.")
+class CircuitWindow:
+    """The calls that a circuit's rates are of."""
+
+    calls: int = strawberry.field(description="Calls in it.")
+    failed: int = strawberry.field(description="Of these, how many failed.")
+    slow: int = strawberry.field(description="Of these, how many were slow; a failed one may be slow as well.")
+    max_calls: int | None = strawberry.field(description="The most it looks at; null for a window of seconds.")
+    seconds: float | None = strawberry.field(description="How far it looks back; null for a window of calls.")
+
+
+@strawberry.type(description="What an operator did with a circuit.")
+class CircuitModeChange:
+    """What an operator did with a circuit."""
+
+    mode: Mode = strawberry.field(description="The mode it was given; AUTOMATIC after a reset, too.")
+    by: str = strawberry.field(description="Who did it.")
+    at: datetime = strawberry.field(description="When.")
+    reason: str | None = strawberry.field(description="Why, in the operator's words.")
+
+
+@strawberry.type(description="The circuit breaker of one protocol of an upstream, or of one operation over it.")
 class Circuit:
-    """The circuit breaker of one protocol of an upstream."""
+    """The circuit breaker of one protocol of an upstream, or of one operation over it."""
 
     protocol: ProtocolName = strawberry.field(description="The protocol it guards.")
+    operation: str | None = strawberry.field(
+        description="The operation it guards, where each has a circuit of its own; null when it is for all of them."
+    )
+    mode: Mode = strawberry.field(description="AUTOMATIC, unless an operator decides.")
+    mode_change: CircuitModeChange | None = strawberry.field(
+        description="The latest that an operator did with it; null when nobody did anything."
+    )
     state: State = strawberry.field(description="CLOSED lets calls through, OPEN refuses them, HALF_OPEN probes.")
     since: datetime = strawberry.field(description="When it came into this state.")
     reason: str = strawberry.field(description="Why it is in this state.")
     failure_rate: float | None = strawberry.field(description="Failed share of the latest calls, 0 to 1.")
     slow_rate: float | None = strawberry.field(description="Slow share of the latest calls, 0 to 1.")
-    consecutive_failures: int = strawberry.field(description="Failures since the last success.")
+    window: CircuitWindow = strawberry.field(description="The calls that both rates are of.")
+    consecutive_failures: int = strawberry.field(
+        description="Calls since the last success that failed, or had a fair time and no answer."
+    )
     last_error: CircuitError | None = strawberry.field(description="The last failure that it counted.")
     last_success_at: datetime | None = strawberry.field(description="When a call last succeeded.")
     next_probe_at: datetime | None = strawberry.field(description="When an open circuit lets the next call through.")
     trips: int = strawberry.field(description="Times it has opened since the gateway started.")
     refused: int = strawberry.field(description="Calls it has refused since the gateway started.")
+    ignored: int = strawberry.field(
+        description="Calls since the gateway started that said nothing about the upstream: cancelled, or refused here."
+    )
     history: list[CircuitTransition] = strawberry.field(description="The latest changes of state, oldest first.")
 
 
@@ -167,7 +210,9 @@ class Upstream(UpstreamFigures):
     status: Health = strawberry.field(description="Its health, from its circuits, endpoints and health checks.")
     status_reason: str = strawberry.field(description="Why its health is what it is.")
     since: datetime = strawberry.field(description="When a circuit, an endpoint or a health check last changed.")
-    circuits: list[Circuit] = strawberry.field(description="One for each protocol it is spoken to by.")
+    circuits: list[Circuit] = strawberry.field(
+        description="One for each protocol it is spoken to by, or for each operation and protocol."
+    )
     endpoints: list[UpstreamEndpoint] = strawberry.field(description="Where it answers; empty when that is one place.")
     discovery: UpstreamDiscovery | None = strawberry.field(description="Null unless its host is looked up for them.")
     checks: list[UpstreamHealthCheck] = strawberry.field(description="Its health checks; empty when there are none.")
@@ -197,7 +242,7 @@ def _upstream(upstream: clients_upstream.Upstream, wall: Wall) -> Upstream:
         status=status.health,
         status_reason=status.reason,
         since=wall(status.since),
-        circuits=[_circuit(protocol, circuit, wall) for protocol, circuit in status.circuits.items()],
+        circuits=_circuits(status, wall),
         endpoints=[_endpoint(p, endpoint, wall) for p, each in status.endpoints.items() for endpoint in each],
         discovery=_discovery(status, wall),
         checks=[_check(check, wall) for check in status.checks],
@@ -221,14 +266,35 @@ def _upstream(upstream: clients_upstream.Upstream, wall: Wall) -> Upstream:
     )
 
 
-def _circuit(protocol: ProtocolName, status: CircuitStatus, wall: Wall) -> Circuit:
-    failure = status.last_failure
+def _circuits(status: clients_upstream.UpstreamStatus, wall: Wall) -> list[Circuit]:
+    if status.by_operation:
+        return [_circuit(protocol, name, each, wall) for (protocol, name), each in status.by_operation.items()]
+    return [_circuit(protocol, None, each, wall) for protocol, each in status.circuits.items()]
+
+
+def _circuit(protocol: ProtocolName, operation: str | None, status: CircuitStatus, wall: Wall) -> Circuit:
+    failure, change = status.last_failure, status.mode_change
     same: dict[str, Any] = {
         name: getattr(status, name)
-        for name in ("state", "reason", "failure_rate", "slow_rate", "consecutive_failures", "trips", "refused")
+        for name in (
+            "state",
+            "mode",
+            "reason",
+            "failure_rate",
+            "slow_rate",
+            "consecutive_failures",
+            "trips",
+            "refused",
+            "ignored",
+        )
     }
     return Circuit(
         protocol=protocol,
+        operation=operation,
+        mode_change=None
+        if change is None
+        else CircuitModeChange(mode=change.mode, by=change.by, at=wall(change.at), reason=change.reason),
+        window=CircuitWindow(**{name: getattr(status.window, name) for name in status.window.__slots__}),
         since=wall(status.since),
         last_error=_error(failure, wall) if failure is not None else None,
         last_success_at=None if status.last_success_at is None else wall(status.last_success_at),
