@@ -176,20 +176,21 @@ class Circuit:
 
     def _advance(self, now: float) -> None:
         """Make the moves that time alone brings, each at its own time: nothing depends on when somebody looks."""
-        if self._state is State.HALF_OPEN and self._probes:
-            hung_at = min(self._probes.values()) + self._policy.probe_timeout_s
-            if now >= hung_at:
-                self._open(hung_at, f"a probe gave no result within {self._policy.probe_timeout_s:g} s")
+        if self._probes and now >= (hung_at := self._hung_at()):
+            self._open(hung_at, f"a probe gave no result within {self._policy.probe_timeout_s:g} s")
         if self._state is State.OPEN and now >= self._next_probe_at:
             self._move(State.HALF_OPEN, self._next_probe_at, "the open time has passed; probing")
+
+    def _hung_at(self) -> float:
+        """When the oldest probe's time is up."""
+        return min(self._probes.values()) + self._policy.probe_timeout_s
 
     def _probe(self, now: float) -> Permit | Refusal:
         out = len(self._probes)
         enough = max(self._policy.probes, self._policy.successes)
         if out >= self._policy.probes or out + self._successes >= enough:
             self._refused += 1
-            wait = self._policy.probe_timeout_s - (now - min(self._probes.values(), default=now))
-            return Refusal(max(0.0, wait))
+            return Refusal(self._hung_at() - now)
         self._serial += 1
         permit = Permit(self._generation, now, self._serial)
         self._probes[permit.serial] = now

@@ -200,17 +200,26 @@ class CircuitMachine(RuleBasedStateMachine):
         failure = Failure("CODE", "message", self.now) if outcome is Outcome.FAILURE else None
         self.circuit.settle(asked.permit, outcome, self.now, failure)
 
-    @rule(mode=st.sampled_from(Mode), by=st.sampled_from(["ada", "bob"]))
-    def an_operator_sets_the_mode(self, mode: Mode, by: str) -> None:
-        self.model.catch_up(self.now)
-        self.model.order(mode)
-        self.circuit.set_mode(mode, self.now, by=by)
+    @rule(times=st.integers(1, 4), outcome=st.sampled_from(Outcome))
+    def calls_are_answered_at_once(self, times: int, outcome: Outcome) -> None:
+        for _ in range(times):
+            self.answer(self.ask(), outcome)
 
     @rule()
-    def an_operator_resets(self) -> None:
+    def the_open_time_passes(self) -> None:
         self.model.catch_up(self.now)
-        self.model.order(Mode.AUTOMATIC, reset=True)
-        self.circuit.reset(self.now, by="ada")
+        if self.model.state is State.OPEN and self.model.mode is Mode.AUTOMATIC:
+            self.now = self.model.until
+
+    @rule(mode=st.sampled_from(Mode), reset=st.booleans())
+    def an_operator_acts(self, mode: Mode, reset: bool) -> None:
+        self.model.catch_up(self.now)
+        if reset:
+            self.model.order(Mode.AUTOMATIC, reset=True)
+            self.circuit.reset(self.now, by="ada")
+        else:
+            self.model.order(mode)
+            self.circuit.set_mode(mode, self.now, by="ada")
 
     @rule()
     def read(self) -> None:
@@ -248,4 +257,4 @@ class CircuitMachine(RuleBasedStateMachine):
 
 
 TestCircuit = CircuitMachine.TestCase
-TestCircuit.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestCircuit.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)

@@ -203,7 +203,12 @@ def test_a_probe_that_succeeds_closes_it_and_forgets_what_was() -> None:
 def test_it_takes_as_many_successes_as_configured_to_close() -> None:
     breaker = Breaker(probes=1, successes=3)
     breaker.half_open()
-    breaker.succeed(2)
+    first = breaker.permit()
+    refused = [breaker.ask(), breaker.ask()]
+    assert refused == [Refusal(30.0), Refusal(30.0)], "one at a time"
+    assert breaker.circuit.status(breaker.now).refused == 2
+    breaker.settle(first, Outcome.SUCCESS)
+    breaker.succeed()
     assert breaker.state() is State.HALF_OPEN
     breaker.succeed()
     assert breaker.state() is State.CLOSED
@@ -426,9 +431,26 @@ def test_time_that_a_call_waited_here_is_no_slowness_of_the_upstream() -> None:
 def test_what_says_nothing_is_counted_apart() -> None:
     breaker = Breaker()
     breaker.call(Outcome.IGNORED)
+    breaker.call(Outcome.IGNORED)
     breaker.half_open()
     breaker.call(Outcome.IGNORED)
-    assert breaker.circuit.status(breaker.now).ignored == 2
+    breaker.call(Outcome.IGNORED)
+    assert breaker.circuit.status(breaker.now).ignored == 4
+
+
+def test_each_move_is_dated_and_so_is_the_last_success() -> None:
+    breaker = Breaker(failures=1)
+    breaker.now = 110.0
+    breaker.succeed()
+    assert breaker.circuit.status(breaker.now).last_success_at == 110.0
+    breaker.now = 120.0
+    breaker.fail()
+    assert breaker.circuit.status(breaker.now).since == 120.0
+    breaker.wait_for_probe()
+    began = breaker.now
+    breaker.now = 140.0
+    breaker.succeed()
+    assert [move.at for move in breaker.circuit.status(breaker.now).history] == [120.0, began, 140.0]
 
 
 def test_a_circuit_that_nobody_touched_decides_by_itself() -> None:

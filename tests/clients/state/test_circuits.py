@@ -33,6 +33,18 @@ def test_one_for_all_is_there_from_the_start() -> None:
     assert list(made.status(NOW)) == [None]
 
 
+def test_whoever_makes_them_is_told_for_which_operation() -> None:
+    made_for: list[str | None] = []
+
+    def make(operation: str | None) -> Circuit:
+        made_for.append(operation)
+        return Circuit(BreakerPolicy(), now=NOW, random=Random(1))
+
+    Circuits(make, by_operation=True).of("orders", NOW)
+    Circuits(make, by_operation=False)
+    assert made_for == ["orders", None]
+
+
 def test_each_operation_has_its_own_from_its_first_call() -> None:
     made = circuits()
     assert (made.shared, names(made)) == (None, [])
@@ -50,7 +62,9 @@ def test_it_says_which_operations_calls_would_be_refused() -> None:
     made = circuits()
     fail(made, "orders")
     assert made.refuses("orders", NOW)
-    assert not made.refuses("orders", NOW + 11)
+    until = made.status(NOW)["orders"].next_probe_at
+    assert until is not None
+    assert not made.refuses("orders", until)
     assert not made.refuses("customers", NOW), "there is none yet"
     assert names(made) == ["orders"], "and asking makes none"
     shared = circuits(by_operation=False)
@@ -146,6 +160,14 @@ def test_or_all_of_them_those_yet_to_come_included_until_they_are_given_back() -
     made.set_mode(Mode.AUTOMATIC, NOW + 6, by="ada", reason=None, operation=None)
     made.of("c", NOW + 6)
     assert [each.state for each in made.status(NOW + 6).values()] == [State.HALF_OPEN, State.HALF_OPEN, State.CLOSED]
+
+
+def test_a_reset_of_one_leaves_the_others_as_they_are() -> None:
+    made = circuits()
+    fail(made, "a")
+    fail(made, "b")
+    made.reset(NOW, by="ada", reason=None, operation="a")
+    assert [each.state for each in made.status(NOW).values()] == [State.CLOSED, State.OPEN]
 
 
 def test_a_reset_of_all_holds_for_those_yet_to_come_as_well() -> None:

@@ -42,6 +42,14 @@ def test_of_seconds_a_call_goes_a_slice_at_a_time_between_nine_tenths_and_all_of
     assert window.read(111.0).calls == 0
 
 
+@pytest.mark.parametrize("seconds", [1.25, 2.5, 80.0])
+def test_slices_are_a_tenth_of_the_window_however_long_it_is(seconds: float) -> None:
+    window = TimeWindow(seconds)
+    for tenth in range(10):
+        window.add(GOOD, 80 + tenth * seconds / 10)
+    assert [window.read(80 + tenth * seconds / 10).calls for tenth in (9, 10, 11, 18, 19)] == [10, 9, 8, 1, 0]
+
+
 def test_calls_of_one_slice_and_of_many_add_up() -> None:
     window = TimeWindow(10)
     for second in range(100, 130):
