@@ -43,7 +43,6 @@ GOOD = Answer(None, Served(ServedBy.GRAPHQL))
 
 
 class LocalRefusal(UpstreamError):
-    code = "TEST_LOCAL_REFUSAL"
     reached_upstream = False
 
 

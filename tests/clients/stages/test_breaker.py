@@ -185,7 +185,6 @@ async def test_a_silent_upstream_raises_the_slow_rate() -> None:
 class RefusedHere(UpstreamError):
     """As a limit inside the breaker refuses: nothing was sent."""
 
-    code = "TEST_REFUSED_HERE"
     reached_upstream = False
 
 
