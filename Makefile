@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install run test check format reference clean
+.PHONY: install run test check format reference mutation clean
 
 install: $(STAMP)
 
@@ -33,5 +33,10 @@ format: $(STAMP)
 reference: $(STAMP)
 	$(BIN)/python -m gateway.reference
 
+mutation: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutation]'
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 clean:
-	rm -rf .venv .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf mutants .venv .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
