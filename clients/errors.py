@@ -15,6 +15,9 @@ UpstreamError
 ├── CredentialRefused        whoever gives the service's credential said no; nothing was sent
 ├── ExecutionFailed          a resolver of the upstream failed, and it does not say whose fault that is
 ├── CircuitOpen              refused here, the circuit is open; nothing was sent
+├── LimitReached             refused here, to go easy on the service; nothing was sent
+│   ├── RateLimitReached         no token of its `rate`
+│   └── ConcurrencyLimitReached  no place of its `concurrency`
 ├── DeadlineExceeded         the request's deadline came first
 └── ServiceUnavailable       every way to the service failed; `causes` has each
 
@@ -47,6 +50,8 @@ class UpstreamError(Exception):
     """The upstream may have acted on the call; a mutation must not be sent again."""
     reported: Sequence[Any] = ()
     """The errors of a GraphQL answer that had no data, as `clients.call.Problem`."""
+    holds_for_service: ClassVar[bool] = False
+    """The service's other protocol would meet the same; where it falls back, then to something else."""
 
     def __init__(self, service: str, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(f"{service}: {message}")
@@ -207,6 +212,31 @@ class CircuitOpen(UpstreamError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class LimitReached(UpstreamError):
+    """Refused here, to go easy on the service; says nothing about its health.
+
+    Not transient: the limit has let the call wait as long as it may, so another attempt would only wait again.
+    """
+
+    category = "rate_limit"
+    falls_back = True
+    allows_stale = True
+    reached_upstream = False
+    holds_for_service = True
+
+
+class RateLimitReached(LimitReached):
+    """Refused here without touching the wire: the service's `rate` has no token in time."""
+
+    code = "RATE_LIMIT_REACHED"
+
+
+class ConcurrencyLimitReached(LimitReached):
+    """Refused here without touching the wire: the service's `concurrency` has no place in time."""
+
+    code = "CONCURRENCY_LIMIT_REACHED"
 
 
 class DeadlineExceeded(UpstreamError):

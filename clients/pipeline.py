@@ -1,6 +1,6 @@
 """The order of the stages, once, as a list: outermost first, and what is protocol-specific once for each protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -48,6 +48,7 @@ def assemble(
     retries: Mapping[ProtocolName, Retry],
     hedge: Hedge | None,
     circuits: Mapping[ProtocolName, Circuits],
+    limits: Sequence[Stage],
     exchanges: Mapping[ProtocolName, Exchange],
     attempts: Mapping[ProtocolName, Traffic],
     fallback: Fallback,
@@ -58,7 +59,8 @@ def assemble(
     """The whole pipeline of one service.
 
     The deadline, the cache and the flights stand once for the service. Each protocol has its own retries, circuit and
-    timer: retries stand outside the breaker, so the circuit sees every attempt and a refusal is not tried again.
+    timer: retries stand outside the breaker, so the circuit sees every attempt and a refusal is not tried again. The
+    limits are the service's, shared by its protocols; they stand inside the breaker: a call it refuses uses up nothing.
     Where there are several endpoints, each attempt goes to one of them.
     """
     name, timeout_s = service.name, service.policy.timeout_s
@@ -74,6 +76,7 @@ def assemble(
                     retries[protocol],
                     *racing,
                     make_breaker(service, protocol, circuits[protocol], clock),
+                    *limits,
                     *([Balance(balancers[protocol], clock)] if protocol in balancers else []),
                     Observe(protocol, attempts[protocol], hooks, clock),
                     AttemptTimer(name, timeout_s, clock),

@@ -158,6 +158,30 @@ class EndpointsPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     eject: EjectionPolicy = EjectionPolicy()
 
 
+class RatePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How often a service is called at most, over both protocols: a token bucket."""
+
+    capacity: PositiveInt
+    """Calls that may come at once after a quiet while."""
+    per_s: PositiveSeconds
+    """Calls a second in the long run."""
+    wait_s: Seconds = 0.0
+    """How long a call may wait for its turn, in order; one that would wait longer is refused at once. Default 0."""
+    shared: bool = False
+    """Count for all processes together, in Redis; where Redis does not answer, each for itself. Default false."""
+
+
+class ConcurrencyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many calls to a service are under way at once, over both protocols."""
+
+    limit: PositiveInt | None = None
+    """Calls under way. Default: `max_connections`."""
+    queue: Annotated[int, msgspec.Meta(ge=0)] = 1000
+    """Calls that may wait for one of them to end, in order; more are refused at once. Default 1,000."""
+    wait_s: Seconds = 1.0
+    """How long a call may wait; then it is refused. Default 1."""
+
+
 class ServicePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything the pipeline needs to know about one service."""
 
@@ -173,7 +197,10 @@ class ServicePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     max_body_bytes: PositiveInt = 10_000_000
     """Largest answer accepted, after decompression. Default 10 MB."""
     max_connections: PositiveInt = 100
-    """Calls under way at once; more wait for a free connection, within their timeouts. Default 100."""
+    """Connections to it, and so calls under way at once. Default 100."""
+    concurrency: ConcurrencyPolicy = ConcurrencyPolicy()
+    rate: RatePolicy | None = None
+    """How often it is called at most; not limited by default."""
 
     @property
     def fair_s(self) -> float:

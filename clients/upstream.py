@@ -20,8 +20,10 @@ from clients.protocols.rest import RestExchange
 from clients.service import Service
 from clients.stages.breaker import all_refuse
 from clients.stages.cache_key import CacheKeys
+from clients.stages.concurrency import Concurrency, ConcurrencyStatus
 from clients.stages.fallback import Defaults, Fallback, Way
 from clients.stages.hedge import Hedge
+from clients.stages.rate_limit import RateLimit, RateStatus, SharedTokens
 from clients.stages.retry import Retry, RetryFigures
 from clients.stages.single_flight import SingleFlight
 from clients.stages.stale_cache import CacheFigures, StaleCache
@@ -93,6 +95,9 @@ class UpstreamStatus:
     endpoints: Mapping[ProtocolName, Sequence[EndpointStatus]]
     discovery: DiscoveryStatus | None
     checks: Sequence[CheckStatus]
+    concurrency: ConcurrencyStatus
+    rate: RateStatus | None
+    """None where the service has no `rate`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,7 @@ class Upstream:
         random: all jitter comes from it.
         connect: makes wires to single addresses, for services whose endpoints are looked up.
         lookup: looks their hosts up.
+        tokens: where the tokens of a shared `rate` come from; owned by the caller. None counts in this process.
     """
 
     def __init__(
@@ -141,6 +147,7 @@ class Upstream:
         random: Random | None = None,
         connect: Connect | None = None,
         lookup: Lookup = system_lookup,
+        tokens: SharedTokens | None = None,
     ) -> None:
         self.service = service
         self._clock = clock or SystemClock()
@@ -169,12 +176,20 @@ class Upstream:
         refused = all_refuse(self._circuits.values(), self._clock)
         self._flights = SingleFlight(service.name, keys, self._clock, refused=refused)
         now = self._clock.now()
+        policy = service.policy
+        self._concurrency = Concurrency(
+            service.name,
+            limit=policy.concurrency.limit or policy.max_connections,
+            queue=policy.concurrency.queue,
+            wait_s=policy.concurrency.wait_s,
+            clock=self._clock,
+        )
+        self._rate = None if policy.rate is None else RateLimit(service.name, policy.rate, self._clock, tokens)
         self._figures = ServedFigures()
         self._calls = CallTraffic(now)
         self._attempts = {protocol: Traffic(now) for protocol in self._exchanges}
         self._since = now
         self._time_in = TimeIn(Health.HEALTHY, now)
-        policy = service.policy
         self._budget = RetryBudget(policy.retry.budget, now=now)
         self._retries = RetryFigures()
         self._defaults = Defaults(service)
@@ -199,6 +214,7 @@ class Upstream:
             if policy.hedge is not None
             else None,
             circuits=self._circuits,
+            limits=[self._concurrency] if self._rate is None else [self._rate, self._concurrency],
             exchanges=self._exchanges,
             attempts=self._attempts,
             fallback=self._every_way,
@@ -293,6 +309,8 @@ class Upstream:
             endpoints=endpoints,
             discovery=self._endpoints.discovery if self._endpoints is not None else None,
             checks=checks,
+            concurrency=self._concurrency.status(),
+            rate=None if self._rate is None else self._rate.status(),
         )
 
     def figures(self) -> UpstreamFigures:

@@ -15,6 +15,7 @@ from clients.operation import OperationError, RestRoute
 from clients.policy import (
     PROFILES,
     RETRY_PRESETS,
+    ConcurrencyPolicy,
     EndpointsPolicy,
     FallbackPolicy,
     PositiveInt,
@@ -391,6 +392,7 @@ def _meaning(config: Config, folder: FilePath) -> list[Finding]:
         findings += _service_meaning(("services", name), service, config.federation)
         findings += _connection_meaning(("services", name), service, folder)
         findings += _alternative_meaning(config, name, service.fallback.service)
+        findings += _limits_meaning(("services", name), service, config)
     return findings + _federation_meaning(config)
 
 
@@ -585,6 +587,30 @@ def _health_meaning(path: Path, service: ServiceConfig) -> Iterator[Finding]:
         yield Finding(
             (*path, "path"), "is asked over REST, and the service has no REST address; add rest:, or remove it"
         )
+
+
+def _limits_meaning(path: Path, service: ServiceConfig, config: Config) -> list[Finding]:
+    findings = []
+    concurrency, rate = service.concurrency, service.rate
+    if concurrency.limit is not None and concurrency.limit > service.max_connections:
+        message = f"is more than max_connections ({service.max_connections}); lower it"
+        findings.append(Finding((*path, "concurrency", "limit"), message))
+    if rate is not None and rate.shared and config.redis is None:
+        findings.append(Finding((*path, "rate", "shared"), "is counted in Redis; add the section redis:, or remove it"))
+    waits = [] if rate is None else [("rate", rate.wait_s)]
+    if concurrency.wait_s != ConcurrencyPolicy().wait_s:  # the default gives way to any deadline
+        waits.append(("concurrency", concurrency.wait_s))
+    for key, wait_s in waits:
+        if wait_s >= config.server.request_timeout_s:
+            message = f"is no less than server.request_timeout_s ({config.server.request_timeout_s:g}); lower it"
+            findings.append(Finding((*path, key, "wait_s"), message))
+        # The breaker stands outside and sees the call and its waiting as one
+        if service.breaker.slow_call_s is not None and wait_s >= service.breaker.slow_call_s:
+            message = f"is no less than breaker.slow_call_s ({service.breaker.slow_call_s:g}); lower it"
+            findings.append(Finding((*path, key, "wait_s"), message))
+    if concurrency.queue == 0 and ("concurrency", concurrency.wait_s) in waits and concurrency.wait_s > 0:
+        findings.append(Finding((*path, "concurrency", "wait_s"), "has no queue to wait in; raise queue, or remove it"))
+    return findings
 
 
 def _wrong_url(text: str, *, query: bool) -> str | None:

@@ -127,6 +127,8 @@ class Fallback:
             except UpstreamError as error:
                 _move_on(call, error)
                 tried.append(error)
+                if error.holds_for_service:
+                    break
             else:
                 return replace(answer, served=Served(answer.served.by, tried[0].code)) if tried else answer
         if not tried:

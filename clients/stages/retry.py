@@ -8,7 +8,7 @@ from random import Random
 
 from clients.call import Answer, Call, Handler, ProtocolName
 from clients.clock import Clock
-from clients.errors import CircuitOpen, UpstreamError
+from clients.errors import CircuitOpen, LimitReached, UpstreamError
 from clients.hooks import GaveUp, Hooks, RetryEvent
 from clients.policy import RetryPolicy
 from clients.stages.deadline import remaining_s
@@ -67,7 +67,7 @@ class Retry:
         self._budget.offer(self._clock.now())
         try:
             return await inner(call)
-        except CircuitOpen:
+        except (CircuitOpen, LimitReached):
             self._budget.take_back()  # no attempt was made
             raise
         except UpstreamError as error:
@@ -89,7 +89,7 @@ class Retry:
                 call = replace(call, attempt=call.attempt + 1)
                 try:
                     return await inner(call)
-                except CircuitOpen as refusal:
+                except (CircuitOpen, LimitReached) as refusal:
                     self._figures.retries -= 1
                     self._hooks.on_retry(RetryEvent(call, self._protocol, refusal.code, gave_up=GaveUp.CIRCUIT))
                     raise error from refusal  # what opened the circuit says more than that it is open

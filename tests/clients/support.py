@@ -151,6 +151,7 @@ class Rig:
         self.hooks = Recorder()
         self.store = parts.pop("store", None) or MemoryStore(10_000, 50_000_000, pipeline_clock)
         policy = ServicePolicy(
+            **{name: parts.pop(name) for name in ("concurrency", "rate", "max_connections") if name in parts},
             timeout_s=parts.pop("timeout_s", 5.0),
             retry=parts.pop("retry", RetryPolicy(attempts=1)),
             hedge=parts.pop("hedge", None),

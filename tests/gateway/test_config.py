@@ -417,6 +417,38 @@ def test_credentials_do_not_show_in_a_repr() -> None:
             "line 1: identity.trusted_proxies[0]: not a network: 'nowhere' does not appear to be an IPv4 or IPv6 "
             "network",
         ),
+        (
+            "services: { crm: { rest: 'http://crm', concurrency: { limit: 101 } } }",
+            "line 1: services.crm.concurrency.limit: is more than max_connections (100); lower it",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', concurrency: { queue: 0, wait_s: 2 } } }",
+            "line 1: services.crm.concurrency.wait_s: has no queue to wait in; raise queue, or remove it",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', concurrency: { wait_s: 30 } } }",
+            "line 1: services.crm.concurrency.wait_s: is no less than server.request_timeout_s (30); lower it",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', breaker: { slow_call_s: 2 }, concurrency: { wait_s: 3 } } }",
+            "line 1: services.crm.concurrency.wait_s: is no less than breaker.slow_call_s (2); lower it",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', rate: { capacity: 0, per_s: 1 } } }",
+            "line 1: services.crm.rate.capacity: expected `int` >= 1 (found: 0)",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', rate: { capacity: 1, per_s: 0 } } }",
+            "line 1: services.crm.rate.per_s: expected `float` > 0.0 (found: 0)",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', rate: { capacity: 1, per_s: 1, shared: true } } }",
+            "line 1: services.crm.rate.shared: is counted in Redis; add the section redis:, or remove it",
+        ),
+        (
+            "services: { crm: { rest: 'http://crm', rate: { capacity: 1, per_s: 1, wait_s: 40 } } }",
+            "line 1: services.crm.rate.wait_s: is no less than server.request_timeout_s (30); lower it",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_path_and_what_to_do(text: str, expected: str) -> None:
