@@ -43,6 +43,7 @@ from schema.build import build_schema, core_schema
 
 if TYPE_CHECKING:
     from clients.stores.redis_store import RedisStore
+    from clients.stores.redis_tokens import RedisTokens
 
 Trouble = Callable[[], str]
 """What is wrong with a store or a credential just now; empty for nothing."""
@@ -148,6 +149,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
     clock = parts.clock
     async with AsyncExitStack() as stack:
         store, stores = await _open_stores(config, parts, stack)
+        redis_tokens = await _open_redis_tokens(config, stack)
 
         opened: dict[str, Upstream] = {}
         wires: dict[str, Wire] = {}
@@ -159,6 +161,10 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
             if isinstance(wire, AuthorizedWire):
                 credentials[service.name] = wire.trouble
             owner.push_async_callback(wire.aclose)
+            rate, tokens = service.policy.rate, None
+            if redis_tokens is not None and rate is not None and rate.shared:
+                tokens = redis_tokens.bucket(service.name, rate, clock)
+                owner.push_async_exit(tokens)
             other = service.fallback.service
             beyond = [] if other is None else [Alternative(opened[other])]
             upstream = Upstream(
@@ -170,6 +176,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
                 clock=clock,
                 random=parts.random,
                 connect=partial(_connected, wire, parts.wires),
+                tokens=tokens,
             )
             owner.push_async_exit(upstream)
             upstream.start()
@@ -296,6 +303,15 @@ async def _open_stores(config: Config, parts: Parts, stack: AsyncExitStack) -> t
     redis = _redis_store()(config.redis.url, parts.clock, parts.random, timeout_s=config.redis.timeout_s)
     await stack.enter_async_context(redis)
     return TieredStore(memory, redis), {"memory": str, "redis": partial(_trouble, redis)}
+
+
+async def _open_redis_tokens(config: Config, stack: AsyncExitStack) -> "RedisTokens | None":
+    """The buckets that processes share, where a service has one."""
+    if config.redis is None or not any(s.rate is not None and s.rate.shared for s in config.services.values()):
+        return None
+    from clients.stores.redis_tokens import RedisTokens  # noqa: PLC0415 - optional, see _redis_store
+
+    return await stack.enter_async_context(RedisTokens(config.redis.url, timeout_s=config.redis.timeout_s))
 
 
 def _redis_store() -> "type[RedisStore]":
