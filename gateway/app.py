@@ -17,6 +17,7 @@ from gateway import collector, identity
 from gateway.config import Config, ConfigError, FederationConfig, load
 from gateway.http.endpoint import Answer, Exchange, GraphQLEndpoint
 from gateway.http.graphiql import GraphiQL
+from gateway.http.shedding import Shedding
 from gateway.identity import Identifier
 from gateway.ops.probes import probe_routes
 from gateway.pipeline import OperationPipeline
@@ -89,10 +90,17 @@ def create_app(
     clock = clock or SystemClock()
     serving = _Serving()
     log = RequestLog()
+    random = random or Random()
+    shedding = Shedding(
+        max_in_flight=config.server.max_in_flight,
+        max_lag_s=config.server.max_loop_lag_s,
+        clock=clock,
+        random=random,
+    )
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        parts = Parts(wires, UpstreamLog(), clock, random or Random(), log.masked, on_settled)
+        parts = Parts(wires, UpstreamLog(), clock, random, log.masked, on_settled, shedding.status)
         async with open_runtime(config, schema, parts) as runtime:
             identifier = Identifier(config.identity, config.trusted_networks())
             serving.pipeline = OperationPipeline(runtime, identifier, log)
@@ -114,6 +122,7 @@ def create_app(
         max_body_bytes=config.server.max_body_bytes,
         request_id=identity.request_id,
         clock=clock,
+        shedding=shedding,
     )
     routes = [*probe_routes(lambda: serving.runtime)]
     if graphiql is not None:

@@ -63,6 +63,10 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request's deadline: what has no answer by then is null with an error. Default 30."""
     max_body_bytes: PositiveInt = 1_000_000
     """Largest request body; more is refused with 413. Default 1 MB."""
+    max_in_flight: Limit | None = 1_000
+    """Requests answered at once; more are refused with 503 and Retry-After. Default 1,000; null turns the limit off."""
+    max_loop_lag_s: PositiveSeconds | None = 0.25
+    """An event loop that keeps lagging by more lets fewer requests in. Default 250 ms; null does not look at it."""
     graphiql: bool | None = None
     """Serve GraphiQL at /graphql. Default: in development only."""
     introspection: bool | None = None

@@ -38,6 +38,7 @@ from gateway.federation.serving import ServedSupergraph
 from gateway.federation.source import find_source
 from gateway.http.documents import DocumentCache
 from gateway.http.limits import DocumentLimitCheck, DocumentLimits
+from gateway.http.shedding import LoadStatus
 from gateway.yaml_source import Finding
 from schema.build import build_schema, core_schema
 
@@ -81,6 +82,12 @@ class Runtime:
     supergraph: ServedSupergraph | None
     clock: Clock
     started_at: datetime
+    measured_load: Callable[[], LoadStatus]
+
+    @property
+    def load(self) -> LoadStatus:
+        """The load of this process."""
+        return self.measured_load()
 
     @property
     def upstreams(self) -> Mapping[str, Upstream]:
@@ -112,6 +119,7 @@ class Parts:
         wires: makes each service's wire; what it makes is closed with the runtime.
         on_masked: gets the cause of each masked error of the local subgraph.
         on_settled: called when a supergraph has been replaced and the old one is gone.
+        load: of this process, read as data; without the HTTP layer there is none.
     """
 
     wires: Wires
@@ -120,6 +128,7 @@ class Parts:
     random: Random
     on_masked: OnMasked
     on_settled: Callable[[], None] = lambda: None
+    load: Callable[[], LoadStatus] = lambda: LoadStatus(in_flight=0, limit=None, lag_s=0.0, shed=0)
 
 
 def load_schema(config: Config) -> strawberry.Schema:
@@ -220,6 +229,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
             supergraph=supergraph,
             clock=clock,
             started_at=clock.wall(),
+            measured_load=parts.load,
         )
 
 

@@ -8,6 +8,30 @@ from clients.upstream import Upstream
 from loaders.scope import LoaderScope
 
 
+class GatewayLoad(Protocol):
+    """How much a gateway has to do."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests being answered."""
+        ...
+
+    @property
+    def limit(self) -> int | None:
+        """How many may be; None for any number."""
+        ...
+
+    @property
+    def lag_s(self) -> float:
+        """How long the event loop last kept a new request waiting."""
+        ...
+
+    @property
+    def shed(self) -> int:
+        """Requests refused since the start."""
+        ...
+
+
 class GatewayState(Protocol):
     """The running gateway, as the schema shows it."""
 
@@ -24,6 +48,11 @@ class GatewayState(Protocol):
     @property
     def dependencies(self) -> Mapping[str, str]:
         """What is depended on besides upstreams, and what is wrong with it; an empty string for nothing."""
+        ...
+
+    @property
+    def load(self) -> GatewayLoad:
+        """How much there is to do now."""
         ...
 
     def wall(self, at: float) -> datetime:

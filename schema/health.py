@@ -6,7 +6,7 @@ from datetime import datetime
 import strawberry
 
 from clients.health import Health as UpstreamHealth
-from schema.context import GatewayContext, GatewayState
+from schema.context import GatewayContext, GatewayLoad, GatewayState
 
 
 @strawberry.enum(description="How well the gateway, or a thing it depends on, does.")
@@ -29,6 +29,16 @@ class HealthCheck:
     reason: str | None = strawberry.field(description="Why it is not OK.")
 
 
+@strawberry.type(description="How much this instance has to do.")
+class Load:
+    """How much this instance has to do."""
+
+    in_flight: int = strawberry.field(description="Requests being answered, this one included.")
+    limit: int | None = strawberry.field(description="How many may be; more are refused. Null for any number.")
+    loop_lag_ms: float = strawberry.field(description="How long the event loop last kept a new request waiting.")
+    shed: int = strawberry.field(description="Requests refused for overload since it began to serve.")
+
+
 @strawberry.type(description="The gateway's health.")
 class Health:
     """The gateway's health."""
@@ -38,6 +48,7 @@ class Health:
     )
     started_at: datetime = strawberry.field(description="When this instance began to serve.")
     checks: list[HealthCheck] = strawberry.field(description="One for each thing the gateway depends on.")
+    load: Load = strawberry.field(description="How much this instance has to do.")
 
 
 @strawberry.type
@@ -79,7 +90,11 @@ def health_of(state: GatewayState) -> Health:
         status = HealthStatus.DEGRADED
     if upstreams and all(check.status is HealthStatus.DOWN for check in upstreams):
         status = HealthStatus.DOWN
-    return Health(status=status, started_at=state.started_at, checks=checks)
+    return Health(status=status, started_at=state.started_at, checks=checks, load=_load(state.load))
+
+
+def _load(load: GatewayLoad) -> Load:
+    return Load(in_flight=load.in_flight, limit=load.limit, loop_lag_ms=round(load.lag_s * 1000, 1), shed=load.shed)
 
 
 def _check(name: str, state: GatewayState) -> HealthCheck:

@@ -202,6 +202,38 @@ class UpstreamRetries:
     budget: float | None = strawberry.field(description="Retries the budget would pay for now; null without a budget.")
 
 
+@strawberry.type(description="How many calls to an upstream may be under way at once.")
+class ConcurrencyLimit:
+    """How many calls to an upstream may be under way at once."""
+
+    limit: int = strawberry.field(description="Calls that may be under way.")
+    in_flight: int = strawberry.field(description="Calls under way.")
+    queued: int = strawberry.field(description="Calls waiting for one of them to end.")
+    refused: int = strawberry.field(description="Calls refused since the gateway started.")
+
+
+@strawberry.type(description="How often an upstream may be called: a token bucket.")
+class RateLimit:
+    """How often an upstream may be called: a token bucket."""
+
+    capacity: int = strawberry.field(description="Calls that may come at once.")
+    per_second: float = strawberry.field(description="Calls a second in the long run.")
+    tokens_left: float = strawberry.field(description="Calls that could come now, as far as this instance knows.")
+    waiting: int = strawberry.field(description="Calls waiting for their turn.")
+    refused: int = strawberry.field(description="Calls refused since the gateway started.")
+    shared: bool | None = strawberry.field(
+        description="Whether instances count together now; false when Redis does not answer, null when not asked to."
+    )
+
+
+@strawberry.type(description="What keeps this gateway from asking too much of an upstream.")
+class UpstreamLimits:
+    """What keeps this gateway from asking too much of an upstream."""
+
+    concurrency: ConcurrencyLimit = strawberry.field(description="How many calls may be under way at once.")
+    rate: RateLimit | None = strawberry.field(description="How often it may be called; null without such a limit.")
+
+
 @strawberry.type(description="A service that this gateway calls.")
 class Upstream(UpstreamFigures):
     """A service that this gateway calls."""
@@ -219,6 +251,7 @@ class Upstream(UpstreamFigures):
     cache: UpstreamCache = strawberry.field(description="Its kept answers.")
     served_by: ServedCounts = strawberry.field(description="How calls to it were answered.")
     retries: UpstreamRetries = strawberry.field(description="Attempts on it, and its retry budget.")
+    limits: UpstreamLimits = strawberry.field(description="What keeps this gateway from asking too much of it.")
 
 
 @strawberry.type
@@ -262,6 +295,29 @@ def _upstream(upstream: clients_upstream.Upstream, wall: Wall) -> Upstream:
             waited_ms=round(retries.waited_s * 1000, 1),
             refused_by_budget=retries.refused,
             budget=retries.balance,
+        ),
+        limits=_limits(status),
+    )
+
+
+def _limits(status: clients_upstream.UpstreamStatus) -> UpstreamLimits:
+    concurrency, rate = status.concurrency, status.rate
+    return UpstreamLimits(
+        concurrency=ConcurrencyLimit(
+            limit=concurrency.limit,
+            in_flight=concurrency.in_flight,
+            queued=concurrency.queued,
+            refused=concurrency.refused,
+        ),
+        rate=None
+        if rate is None
+        else RateLimit(
+            capacity=rate.capacity,
+            per_second=rate.per_s,
+            tokens_left=rate.left,
+            waiting=rate.waiting,
+            refused=rate.refused,
+            shared=rate.shared,
         ),
     )
 

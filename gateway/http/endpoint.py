@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from random import Random
 from typing import Any, TypeAlias
 
 import msgspec
@@ -30,6 +31,7 @@ from gateway.http.errors import (
 )
 from gateway.http.negotiation import MediaType, check_content_type, negotiate, prefers_html
 from gateway.http.params import GraphQLParams, ParamLimits
+from gateway.http.shedding import Shedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class GraphQLEndpoint:
         param_limits: of `variables` and `extensions`.
         request_id: finds the id of a request in its headers, or makes one.
         clock: for `body_timeout_s` and the timestamps in errors.
+        shedding: refuses requests when there are too many; None takes all.
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class GraphQLEndpoint:
         param_limits: ParamLimits | None = None,
         request_id: Callable[[Mapping[str, str]], str] = new_request_id,
         clock: Clock | None = None,
+        shedding: Shedding | None = None,
     ) -> None:
         self._handler = handler
         self._on_error = on_error
@@ -129,6 +133,7 @@ class GraphQLEndpoint:
         self._param_limits = param_limits or ParamLimits()
         self._request_id = request_id
         self._clock = clock or SystemClock()
+        self._shedding = shedding or Shedding(max_in_flight=None, max_lag_s=None, clock=self._clock, random=Random())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. Returns without an answer when the client has gone."""
@@ -143,10 +148,13 @@ class GraphQLEndpoint:
             # The method first: a wrong one is wrong whatever it accepts.
             self._check_method(scope["method"])
             media_type = negotiate(accept)
-            exchange = await self._read(scope, receive, headers, media_type, request_id)
-            answer = await until_disconnected(self._handler(exchange), receive)
-            status = answer.status or media_type.status_of_result(has_data=answer.data is not msgspec.UNSET)
-            body = _encode(answer)
+            self._shedding.check()
+            received = await self._read(scope, receive, headers)
+            with self._shedding:  # only now: a client that sends slowly takes nobody's place
+                exchange = self._exchange(scope, headers, received, media_type, request_id)
+                answer = await until_disconnected(self._handler(exchange), receive)
+                status = answer.status or media_type.status_of_result(has_data=answer.data is not msgspec.UNSET)
+                body = _encode(answer)
         except ClientDisconnected:
             return
         except RequestError as error:
@@ -170,26 +178,28 @@ class GraphQLEndpoint:
         if method not in ("GET", "POST"):
             raise MethodNotAllowed("GraphQL is asked with GET or POST.", allow="GET, POST")
 
-    async def _read(
-        self, scope: Scope, receive: Receive, headers: Mapping[str, str], media_type: MediaType, request_id: str
-    ) -> Exchange:
-        received_at = self._clock.wall()
+    async def _read(self, scope: Scope, receive: Receive, headers: Mapping[str, str]) -> bytes:
+        """The query string or the body, not looked at yet."""
         if scope["method"] == "GET":
             csrf.check_get(headers)
             query_string: bytes = scope["query_string"]
             if len(query_string) > self._max_body_bytes:
                 raise UriTooLong(f"The query string is larger than {self._max_body_bytes} bytes.")
-            found = params.from_query_string(query_string, self._param_limits)
-        else:
-            check_content_type(headers.get("content-type"), headers.get("content-encoding"))
-            found = params.from_body(await self._read_body(receive, headers), self._param_limits)
+            return query_string
+        check_content_type(headers.get("content-type"), headers.get("content-encoding"))
+        return await self._read_body(receive, headers)
+
+    def _exchange(
+        self, scope: Scope, headers: Mapping[str, str], received: bytes, media_type: MediaType, request_id: str
+    ) -> Exchange:
+        read = params.from_query_string if scope["method"] == "GET" else params.from_body
         return Exchange(
             request_id=request_id,
             method=scope["method"],
             headers=headers,
-            params=found,
+            params=read(received, self._param_limits),
             media_type=media_type,
-            received_at=received_at,
+            received_at=self._clock.wall(),
             scope=scope,
         )
 

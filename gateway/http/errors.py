@@ -9,6 +9,7 @@ RequestError
 ├── PayloadTooLarge           413  the body is over the limit
 ├── UriTooLong                414  the query string is over the limit
 ├── UnsupportedMediaType      415  the body is not JSON in UTF-8
+├── Overloaded                503  the gateway has more to do than it can finish in time
 ├── LimitExceeded             400  the document or its variables are too large to look at
 └── DocumentRejected               a well-formed request whose document cannot be executed
     ├── ParseFailed                not GraphQL
@@ -106,6 +107,21 @@ class UnsupportedMediaType(RequestError):
 
     code = "UNSUPPORTED_MEDIA_TYPE"
     status = 415
+
+
+class Overloaded(RequestError):
+    """The gateway has more requests in progress than it can finish in time; nothing of this one was looked at."""
+
+    code = "OVERLOADED"
+    category = "rate_limit"
+    status = 503
+
+    def __init__(self, retry_after_s: int) -> None:
+        message = "The gateway is overloaded; try again later."
+        super().__init__(
+            errors=[{"message": message, "extensions": {"retryAfter": retry_after_s}}],
+            headers={"retry-after": str(retry_after_s)},
+        )
 
 
 class LimitExceeded(RequestError):

@@ -34,6 +34,12 @@ def probe_routes(current: Callable[[], Runtime | None]) -> list[Route]:
         body = {
             "status": found.status.value,
             "startedAt": timestamp(found.started_at),
+            "load": {
+                "inFlight": found.load.in_flight,
+                "limit": found.load.limit,
+                "loopLagMs": found.load.loop_lag_ms,
+                "shed": found.load.shed,
+            },
             "checks": [{"name": c.name, "status": c.status.value, "reason": c.reason} for c in found.checks],
         }
         return JSONResponse(body, 503 if found.status is HealthStatus.DOWN else 200)

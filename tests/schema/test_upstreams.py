@@ -13,6 +13,7 @@ from clients.errors import UpstreamError
 from clients.policy import BreakerPolicy
 from clients.state.circuit import Mode
 from clients.upstream import Upstream
+from gateway.http.shedding import LoadStatus
 from schema.build import build_schema
 from schema.health import health_of
 from tests.clients.support import GRAPHQL_ONLY, Rig, ask_one, rig
@@ -39,6 +40,10 @@ class State:
     @property
     def dependencies(self) -> Mapping[str, str]:
         return {}
+
+    @property
+    def load(self) -> LoadStatus:
+        return LoadStatus(in_flight=0, limit=None, lag_s=0.0, shed=0)
 
     def wall(self, at: float) -> datetime:
         return START + timedelta(seconds=at - 1000)

@@ -40,6 +40,7 @@ def test_the_tree_of_refusals_has_these_codes_and_statuses() -> None:
         "PayloadTooLarge": ("PAYLOAD_TOO_LARGE", "validation", 413, False),
         "UriTooLong": ("URI_TOO_LONG", "validation", 414, False),
         "UnsupportedMediaType": ("UNSUPPORTED_MEDIA_TYPE", "validation", 415, False),
+        "Overloaded": ("OVERLOADED", "rate_limit", 503, False),
         "LimitExceeded": ("LIMIT_EXCEEDED", "validation", 400, False),
         "ParseFailed": ("GRAPHQL_PARSE_FAILED", "validation", 400, True),
         "ValidationFailed": ("GRAPHQL_VALIDATION_FAILED", "validation", 400, True),
