@@ -65,8 +65,8 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Largest request body; more is refused with 413. Default 1 MB."""
     max_in_flight: Limit | None = 1_000
     """Requests answered at once; more are refused with 503 and Retry-After. Default 1,000; null turns the limit off."""
-    max_loop_lag_s: PositiveSeconds | None = 0.25
-    """An event loop that keeps lagging by more lets fewer requests in. Default 250 ms; null does not look at it."""
+    max_loop_lag_s: PositiveSeconds | None = 0.1
+    """An event loop whose turns keep taking longer lets fewer requests in. Default 100 ms; null does not look at it."""
     graphiql: bool | None = None
     """Serve GraphiQL at /graphql. Default: in development only."""
     introspection: bool | None = None

@@ -15,14 +15,15 @@ from clients.clock import Clock
 from gateway.http.errors import Overloaded
 
 _INTERVAL_S = 0.5  # a few turns of a loop that lags; short for people
-_DECREASE = 0.7
-_INCREASE = 1.1
+_LOOKS = 2  # a single long turn is a hiccup: a collection of garbage, a machine that slept
+_LEAST_SHARE = 0.2  # a turn takes as long as there are requests in it, roughly; no step is larger than this
+_INCREASE = 1.5
 _LEAST = 10.0  # let in whatever the lag is: it may come from elsewhere
 _RETRY_AFTER_S = (1, 3)  # drawn, so that the refused do not come back together
 
 
 class LagLimit:
-    """How many requests may be in progress, by the lag: down by a share of those in progress, up again when it is gone.
+    """How many requests may be in progress, by the lag: down by as much as it is too long, up again when it is gone.
 
     Values in, values out; `now` in monotonic seconds.
 
@@ -34,22 +35,30 @@ class LagLimit:
     def __init__(self, max_lag_s: float, *, most: float = inf) -> None:
         self._max_lag_s = max_lag_s
         self._most = most
-        self._ends_at: float | None = None
+        self._seen_at = -inf
+        self._ends_at = -inf
         self._least_lag_s = inf
+        self._looks = 0
         self.limit = most
 
     def observe(self, lag_s: float, in_flight: int, now: float) -> None:
-        """One turn of the loop took `lag_s`."""
-        if self._ends_at is None or now > self._ends_at + _INTERVAL_S:  # the first, or the first after a quiet time
-            self._ends_at, self._least_lag_s = now + _INTERVAL_S, inf
+        """One turn of the loop, now at its end, took `lag_s`."""
+        if now - lag_s > self._seen_at + _INTERVAL_S:  # the first, or the first after a quiet time
+            self._begin(now - lag_s)
+        self._seen_at = now
+        self._looks += 1
         self._least_lag_s = min(self._least_lag_s, lag_s)
-        if now < self._ends_at:
+        if now < self._ends_at or self._looks < _LOOKS:
             return
         if self._least_lag_s > self._max_lag_s:
-            self.limit = max(min(_LEAST, self._most), _DECREASE * min(self.limit, in_flight))
+            share = max(_LEAST_SHARE, self._max_lag_s / self._least_lag_s)
+            self.limit = max(min(_LEAST, self._most), share * min(self.limit, in_flight))
         elif self.limit < self._most:
             self.limit = min(self._most, _INCREASE * self.limit)
-        self._ends_at, self._least_lag_s = now + _INTERVAL_S, inf
+        self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        self._ends_at, self._least_lag_s, self._looks = now + _INTERVAL_S, inf, 0
 
 
 @dataclass(frozen=True, slots=True)

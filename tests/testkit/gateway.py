@@ -89,7 +89,8 @@ async def running_gateway(
 ) -> AsyncIterator[Gateway]:
     """A gateway over customers, invoices and a bank. `overrides` are merged into its configuration, one level deep.
 
-    Attempts are made once unless a test says otherwise, so that it need not wait for backoff.
+    Attempts are made once unless a test says otherwise, so that it need not wait for backoff; and how fast the machine
+    is decides nothing: the lag of the event loop is not looked at.
     """
     async with AsyncExitStack() as stack:
         customers = await stack.enter_async_context(ScriptedUpstream(CUSTOMERS))
@@ -98,6 +99,7 @@ async def running_gateway(
         once = {"retry": {"attempts": 1}}
         config: dict[str, Any] = {
             "mode": "development",
+            "server": {"max_loop_lag_s": None},
             "imports": ["schema.customers", "schema.invoices"],
             "identity": {"trusted_proxies": ["127.0.0.1/32"]},
             "services": {
@@ -110,6 +112,8 @@ async def running_gateway(
             if name == "services":
                 for service, entry in value.items():
                     config["services"][service] = {**config["services"].get(service, {}), **entry}
+            elif name == "server":
+                config["server"] |= value
             else:
                 config[name] = value
         app = create_app(parse(yaml.safe_dump(config, sort_keys=False), {}), clock=clock, wires=wires)

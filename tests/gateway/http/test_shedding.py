@@ -118,11 +118,17 @@ def observed(limit: LagLimit, lag_s: float, *, seconds: float, since: float = 0.
 
 def test_a_lag_that_stays_lets_fewer_in_and_more_again_when_it_is_gone() -> None:
     limit = LagLimit(0.1, most=1000)
-    now = observed(limit, 0.3, seconds=2)
-    low = limit.limit
-    assert 100 < low < 500
-    observed(limit, 0.01, seconds=60, since=now)
+    now = observed(limit, 0.3, seconds=0.6)
+    assert limit.limit == pytest.approx(333, abs=1), "a third, for a turn that takes three times too long"
+    observed(limit, 0.01, seconds=2, since=now)
     assert limit.limit == 1000
+
+
+def test_a_turn_that_takes_longer_than_the_interval_is_no_quiet_time() -> None:
+    limit = LagLimit(0.1, most=1000)
+    for second in (0, 2, 4):
+        limit.observe(2.0, 500, second)
+    assert limit.limit == 100
 
 
 def test_a_lag_that_comes_and_goes_changes_nothing() -> None:
@@ -141,7 +147,7 @@ def test_some_are_let_in_whatever_the_lag_is() -> None:
     assert few.limit == 3
 
 
-def test_a_lag_after_a_quiet_time_is_looked_at_anew() -> None:
+def test_a_single_long_turn_changes_nothing() -> None:
     limit = LagLimit(0.1, most=1000)
     limit.observe(5.0, 500, 0.0)
     limit.observe(5.0, 500, 100.0)
