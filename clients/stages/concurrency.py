@@ -73,11 +73,6 @@ class Concurrency:
         """The limit as it is now."""
         return ConcurrencyStatus(self._limit, self._in_flight, len(self._queue), self._refused)
 
-    def resize(self, limit: int) -> None:
-        """Change the limit; calls under way beyond a smaller one end in their own time."""
-        self._limit = limit
-        self._admit()
-
     def _admit(self) -> None:
         """Hand free places to those who wait, first come first served."""
         while self._queue and self._in_flight < self._limit:

@@ -1,4 +1,4 @@
-"""Places of the concurrency limit, in every order of arrivals, endings, cancellations, timeouts and changes of size."""
+"""Places of the concurrency limit, in every order of arrivals, endings, cancellations and timeouts."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -23,7 +23,6 @@ OPERATIONS = st.lists(
         st.tuples(st.just("fail"), st.integers(0, 5)),
         st.tuples(st.just("cancel"), st.integers(0, 9)),
         st.tuples(st.just("advance"), st.sampled_from([1, 3])),
-        st.tuples(st.just("resize"), st.integers(1, 4)),
         st.just(("settle", 0)),
     ),
     max_size=60,
@@ -80,10 +79,6 @@ class World:
                         task.cancel()
                 case "advance":
                     self.clock.jump(number)  # without a turn: timeouts meet places in the same one
-                case "resize":
-                    await self.settled()
-                    self.limit = max(number, len(self.inside))
-                    self.stage.resize(self.limit)
                 case "settle":
                     await self.settled()
             assert self.stage.status().queued <= self.queue
