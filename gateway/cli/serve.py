@@ -2,16 +2,22 @@
 
 import argparse
 import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from gateway import collector
 from gateway.app import CONFIG_VARIABLE, SUPERGRAPH_VARIABLE, configure_logs, create_app, load_config
 from gateway.cli.numbers import count, port
 from gateway.cli.supergraph import require_supergraph
+
+# uvloop accepts one connection a socket in each turn of its loop: while it lags, clients could not even be refused
+_ACCEPTED_IN_A_TURN = 64
 
 
 def add_to(commands: Any) -> None:
@@ -45,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
     # Worker processes build the application themselves, from the same arguments.
     os.environ[CONFIG_VARIABLE] = str(options.config or "")
     os.environ[SUPERGRAPH_VARIABLE] = options.supergraph or ""
-    uvicorn.run(
+    settings = uvicorn.Config(
         app if options.workers == 1 else "gateway.app:from_environment",
         factory=options.workers != 1,
         host=host,
@@ -59,3 +65,13 @@ def run(options: argparse.Namespace) -> None:
         log_level="warning",
         timeout_graceful_shutdown=30,
     )
+    server = uvicorn.Server(settings)
+    bound = settings.bind_socket()
+    sockets = [bound, *(bound.dup() for _ in range(_ACCEPTED_IN_A_TURN - 1))]
+    with suppress(KeyboardInterrupt):  # the server has stopped in order
+        if options.workers == 1:
+            server.run(sockets)
+            if not server.started:
+                sys.exit(3)  # as uvicorn.run does
+        else:
+            Multiprocess(settings, sockets=sockets).run()
