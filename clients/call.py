@@ -1,9 +1,9 @@
 """One call to an upstream and its answer: the values that travel through the pipeline."""
 
 import enum
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 from clients.endpoint import Endpoint
@@ -26,7 +26,7 @@ class ServedBy(enum.StrEnum):
     FRESH = "fresh"
     """The cache, within `max_age_s`: no call was made."""
     STALE = "stale"
-    """The cache, past `max_age_s`: the last good answer, because the service did not give a new one."""
+    """The cache, past `max_age_s`: the last good answer, because the service did not give a new one (yet)."""
     ALTERNATIVE = "alternative"
     """Another service, which the configuration names for when this one does not answer."""
     DEFAULT = "default"
@@ -51,12 +51,6 @@ class Caller:
     authorization: str | None = field(default=None, repr=False)
     deadline: float | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    def principal(self) -> tuple[str | None, ...]:
-        """Tells callers apart in cache keys: tenant, user and a digest of the credential, never the credential."""
-        credential = self.authorization
-        digest = None if credential is None else hashlib.blake2b(credential.encode(), digest_size=16).hexdigest()
-        return self.tenant, self.user, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +127,33 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """How long an answer may be kept at most, as whoever gave it says; each period begins where the one before ends.
+
+    Attributes:
+        fresh_s: served without a call.
+        revalidate_s: served while a newer one is fetched.
+        stale_s: stands in for a failed call; begins with `revalidate_s`.
+    """
+
+    fresh_s: float = inf
+    revalidate_s: float = inf
+    stale_s: float = inf
+
+    def and_(self, other: "Keep") -> "Keep":
+        """As long as both allow."""
+        return Keep(
+            min(self.fresh_s, other.fresh_s),
+            min(self.revalidate_s, other.revalidate_s),
+            min(self.stale_s, other.stale_s),
+        )
+
+
+AS_POLICY = Keep()
+"""Nobody says anything: as long as the service's policy allows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What an upstream call gives.
 
@@ -144,6 +165,7 @@ class Answer:
         problems: errors the upstream reported beside the data; such an answer is never cached.
         size: bytes of the body that carried it.
         queued_s: of the time it took, how long the call waited here before it was sent.
+        keep: how long it may be kept; None: not at all.
     """
 
     value: Any
@@ -152,6 +174,7 @@ class Answer:
     problems: tuple[Problem, ...] = ()
     size: int = 0
     queued_s: float = 0.0
+    keep: Keep | None = AS_POLICY
 
     def row(self, index: int) -> Any:
         """The row at `index`; raises the error of that key if it has one."""

@@ -19,6 +19,7 @@ UpstreamError
 │   ├── RateLimitReached         no token of its `rate`
 │   └── ConcurrencyLimitReached  no place of its `concurrency`
 ├── DeadlineExceeded         the request's deadline came first
+├── SoftTimeout              a stale answer is at hand, and there was no new one soon enough
 └── ServiceUnavailable       every way to the service failed; `causes` has each
 
 What a stage does with an error is written on the error, as data: see the class attributes.
@@ -253,6 +254,14 @@ class DeadlineExceeded(UpstreamError):
     def __init__(self, service: str, message: str, *, given_s: float = 0.0) -> None:
         super().__init__(service, message)
         self.given_s = given_s
+
+
+class SoftTimeout(UpstreamError):
+    """No answer within the service's `cache.soft_timeout_s`, with a stale one at hand, which is served instead."""
+
+    code = "UPSTREAM_SLOW"
+    category = "network"
+    allows_stale = True
 
 
 class ServiceUnavailable(UpstreamError):

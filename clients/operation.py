@@ -61,14 +61,24 @@ class Batch:
         """A key as the upstream gets it."""
         return key if len(self.key) == 1 else dict(zip(self.key, key, strict=True))
 
-    def of(self, row: Any) -> Any:
-        """A row's key, comparable with `normal`."""
-        parts = tuple(str(getattr(row, name)) for name in self.key)
-        return parts[0] if len(parts) == 1 else parts
+    def of_each(self, rows: Sequence[Any | None]) -> list[Any]:
+        """The rows' keys, comparable with `normals`; None for a row that is None.
+
+        Raises:
+            AttributeError: a row has no such attribute.
+        """
+        if len(self.key) == 1:
+            (name,) = self.key
+            return [None if row is None else str(getattr(row, name)) for row in rows]
+        return [None if row is None else tuple([str(getattr(row, name)) for name in self.key]) for row in rows]
 
     def normal(self, key: Any) -> Any:
-        """A key asked for, comparable with `of`: upstreams differ over 1 and "1"."""
-        return str(key) if len(self.key) == 1 else tuple(str(part) for part in key)
+        """A key asked for, comparable with those of `of_each`: upstreams differ over 1 and "1"."""
+        return str(key) if len(self.key) == 1 else tuple(map(str, key))
+
+    def normals(self, keys: Sequence[Any]) -> list[Any]:
+        """Each key as `normal` gives it."""
+        return list(map(str, keys)) if len(self.key) == 1 else [tuple(map(str, key)) for key in keys]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The order of the stages, once, as a list: outermost first, and what is protocol-specific once for each protocol."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -27,7 +27,7 @@ from clients.state.circuits import Circuits
 class Stage(Protocol):
     """One behaviour of the pipeline: answers itself, or calls `inner` as often as it likes."""
 
-    async def __call__(self, call: Call, inner: Handler) -> Answer:
+    def __call__(self, call: Call, inner: Handler) -> Awaitable[Answer]:
         """Answer the call."""
         ...
 
@@ -58,17 +58,16 @@ def assemble(
 ) -> Handler:
     """The whole pipeline of one service.
 
-    The deadline, the cache and the flights stand once for the service. Each protocol has its own retries, circuit and
-    timer: retries stand outside the breaker, so the circuit sees every attempt and a refusal is not tried again. The
-    limits are the service's, shared by its protocols; they stand inside the breaker: a call it refuses uses up nothing.
-    Where there are several endpoints, each attempt goes to one of them.
+    The deadline and the cache, which shares its calls in flight, stand once for the service. Each protocol has its own
+    retries, circuit and timer: retries stand outside the breaker, so the circuit sees every attempt, and a refusal is
+    not tried again. The limits are the service's, shared by its protocols; they stand inside the breaker: a call it
+    refuses uses up nothing. Where there are several endpoints, each attempt goes to one of them.
     """
     name, timeout_s = service.name, service.policy.timeout_s
     racing = () if hedge is None else (hedge,)
     return chain(
         Deadline(name, clock),
-        cache,
-        flights,
+        cache if service.policy.cache.keeps else flights,
         *([TrackTried()] if balancers else []),
         innermost=fallback.over(
             {

@@ -105,8 +105,32 @@ class CachePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     max_age_s: Seconds = 0.0
     """An answer this young is served without a call. Default 0: every call goes upstream."""
+    stale_while_revalidate_s: Seconds = 0.0
+    """For this long after `max_age_s` an answer is served at once while one call fetches a newer. Default 0: off."""
     stale_if_error_s: Seconds = 3600.0
     """For this long after `max_age_s` an answer stands in when the service fails. Default one hour; 0 turns it off."""
+    soft_timeout_s: PositiveSeconds | None = None
+    """With a stale answer at hand, the call is waited for this long; then the stale one is served, and the call goes on
+    to be kept. Off by default."""
+    retry_after_stale_s: Seconds = 30.0
+    """After a failed call that a stale answer stood in for, its key is answered stale for this long without another
+    attempt; less if Retry-After says so, and no longer once a circuit of the service opens or closes. Default 30; 0
+    turns it off."""
+    not_found_s: Annotated[float, msgspec.Meta(ge=0, le=5)] = 5.0
+    """That a row does not exist is kept no longer than this, and no longer than `max_age_s`. Default 5, the most."""
+    honour_cache_control: bool = True
+    """What answers say themselves (Cache-Control, Age, Vary) may shorten these times, down to none. Default true; false
+    is for services whose framework says `no-store` about everything."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept at all."""
+        return self.max_age_s > 0 or self.stale_if_error_s > 0
+
+    @property
+    def looks_first(self) -> bool:
+        """Whether what is kept matters before the service was asked; else it is looked for after a failure only."""
+        return self.max_age_s > 0 or self.stale_while_revalidate_s > 0 or self.soft_timeout_s is not None
 
 
 class HealthPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,6 +1,6 @@
 """One service as the pipeline sees it: where it is, what it is sent, and how patient the gateway is with it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clients.call import Caller, ProtocolName
@@ -9,7 +9,7 @@ from clients.policy import EndpointsPolicy, FallbackPolicy, ServicePolicy
 from clients.transports.options import NO_TLS_FILES, TlsFiles
 
 DEFAULT_FORWARD = ("x-request-id", "x-correlation-id")
-_OF_ATTEMPTS = frozenset(DEFAULT_FORWARD)
+_NOT_VARYING = frozenset({*DEFAULT_FORWARD, "authorization", "x-tenant-id", "x-user-id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,11 @@ class Service:
             if (value := values[name] if name in values else caller.headers.get(name)) is not None
         }
 
-    def varying(self, caller: Caller) -> list[tuple[str, str]]:
-        """What the answer may depend on besides the variables: all that is forwarded but the ids of the request."""
-        return [(n, v) for n, v in self.forwarded(caller).items() if n not in _OF_ATTEMPTS and n != "authorization"]
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """The forwarded headers that an answer may depend on; tenant, user and credential are told apart anyway."""
+        return tuple(name for name in self.forward if name not in _NOT_VARYING)
+
+    def unseen(self, *, public: bool) -> Sequence[str]:
+        """The forwarded headers that a kept answer is not told apart by."""
+        return self.forward if public else DEFAULT_FORWARD

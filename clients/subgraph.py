@@ -52,6 +52,10 @@ class EntityBatch(Batch):
         slot, representation = key
         return [slot, _encode(representation).decode()]
 
+    def normals(self, keys: Sequence[Any]) -> list[Any]:
+        """Each key as `normal` gives it."""
+        return [self.normal(key) for key in keys]
+
 
 class Shape:
     """The classes that an answer to a planned request is decoded into.

@@ -172,9 +172,9 @@ class Upstream:
             random=random,
         )
         keys = CacheKeys(service)
-        self._cache = StaleCache(service.policy.cache, keys, store, self._clock, random)
         refused = all_refuse(self._circuits.values(), self._clock)
         self._flights = SingleFlight(service.name, keys, self._clock, refused=refused)
+        self._cache = StaleCache(service, store, self._flights, keys=keys, clock=self._clock, random=random)
         now = self._clock.now()
         policy = service.policy
         self._concurrency = Concurrency(
@@ -227,12 +227,6 @@ class Upstream:
     def name(self) -> str:
         """The service's name in gateway.yaml."""
         return self.service.name
-
-    @property
-    def caches(self) -> bool:
-        """Whether answers are kept at all."""
-        cache = self.service.policy.cache
-        return cache.max_age_s > 0 or cache.stale_if_error_s > 0
 
     async def execute(self, call: Call) -> Answer:
         """Answer a call, from the upstream or in its place; the answer says how.
@@ -405,6 +399,7 @@ class Upstream:
 
         def make(operation: str | None) -> Circuit:
             def tell(moved: Transition) -> None:
+                self._cache.circuit_moved()
                 self._hooks.on_circuit(
                     CircuitEvent(self.name, protocol, moved.previous, moved.state, moved.reason, operation)
                 )

@@ -37,11 +37,13 @@ def align(
     batch, keys = call.operation.batch, call.keys
     if batch is None or keys is None:
         raise TypeError(f"{call.operation.name} is not a batched operation")
-    wanted = [batch.normal(key) for key in keys]
+    wanted = batch.normals(keys)
     try:
-        found = [None if row is None else batch.of(row) for row in rows]
+        found = batch.of_each(rows)
     except AttributeError as error:
         raise MissingKeyError(str(error)) from error
+    if found == wanted and not problems:  # as most upstreams answer
+        return list(rows), ()
     by_key = {key: row for key, row in zip(found, rows, strict=True) if row is not None}
     in_order = len(rows) == len(keys) and all(f in (None, w) for f, w in zip(found, wanted, strict=True))
     values: list[Any] = [by_key.get(key) for key in wanted]

@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
-from clients.call import Answer, Call, Problem, ProtocolName, Served, ServedBy
+from clients.call import AS_POLICY, Answer, Call, Keep, Problem, ProtocolName, Served, ServedBy
 from clients.clock import Clock
 from clients.endpoint import origin_of
 from clients.errors import (
@@ -25,6 +25,7 @@ from clients.errors import (
 )
 from clients.operation import Kind
 from clients.protocols.alignment import MissingKeyError, align
+from clients.protocols.cache_control import allowed
 from clients.service import Service
 from clients.transports.base import Wire, WireBroken, WireConnectError, WireResponse, WireTooLarge, WireUnauthorized
 
@@ -57,6 +58,7 @@ class Exchange(ABC):
         self._wire = wire
         self._clock = clock
         self._origin_length = len(origin_of(service.url(self.protocol) or ""))
+        self._honours = service.policy.cache.keeps and service.policy.cache.honour_cache_control
 
     async def __call__(self, call: Call) -> Answer:
         """Make one attempt.
@@ -65,7 +67,10 @@ class Exchange(ABC):
             UpstreamError: of any kind but CircuitOpen; TimeoutError and CancelledError pass through.
         """
         request = self.request(call)
-        return self.answer(call, request, await self.send(call, request))
+        response = await self.send(call, request)
+        answer = self.answer(call, request, response)
+        keep = self.keep(call, response)
+        return answer if keep is AS_POLICY else replace(answer, keep=keep)
 
     async def send(self, call: Call, request: Request) -> WireResponse:
         """Send one request of a call.
@@ -113,6 +118,13 @@ class Exchange(ABC):
         Raises:
             UpstreamError: the response says so, or cannot be understood.
         """
+
+    def keep(self, call: Call, response: WireResponse) -> Keep | None:
+        """How long a response may be kept, as its headers say; None: not at all."""
+        if not self._honours or call.operation.kind is not Kind.QUERY:
+            return AS_POLICY
+        public = call.operation.public
+        return allowed(response.headers, public=public, unseen=self._service.unseen(public=public))
 
     def refuse_status(self, request: Request, response: WireResponse) -> None:
         """Raise what a status other than 2xx means; RFC 9110 §15."""

@@ -12,7 +12,7 @@ from clients.errors import InvalidVariables
 from clients.operation import Operation, RestRoute
 from clients.protocols.decoding import dig, nested, rows_type
 from clients.protocols.exchange import Exchange, Request
-from clients.protocols.subgraph_rest import SubgraphRest
+from clients.protocols.subgraph_rest import SubgraphRest, Tally
 from clients.subgraph import SubgraphOperation
 from clients.transports.base import WireResponse
 
@@ -60,15 +60,17 @@ class RestExchange(Exchange):
         body = self._encode({k: v for k, v in variables.items() if k not in route.variables})
         return Request(route.method, url, body, _BODY_HEADERS, where)
 
-    async def _fetch(self, call: Call, route: RestRoute, variables: Mapping[str, Any]) -> tuple[Any, int]:
+    async def _fetch(self, call: Call, route: RestRoute, variables: Mapping[str, Any], tally: Tally) -> Any:
         """See `clients.protocols.subgraph_rest.Fetch`."""
         request = self._filled(route, variables, f"REST {route}")
         response = await self.send(call, request)
         if self.means_absent(call, response) or response.status == 204:
-            return None, 0
+            tally.add(0, self.keep(call, response))
+            return None
         self.refuse_status(request, response)
+        tally.add(len(response.body), self.keep(call, response))
         try:
-            return msgspec.json.decode(response.body), len(response.body)
+            return msgspec.json.decode(response.body)
         except (msgspec.DecodeError, RecursionError) as error:
             raise self.out_of_shape(request, error) from error
 

@@ -18,7 +18,7 @@ from graphql import (
     value_from_ast_untyped,
 )
 
-from clients.call import Answer, Call, Served, ServedBy
+from clients.call import AS_POLICY, Answer, Call, Keep, Served, ServedBy
 from clients.errors import MalformedResponse, Rejected, UpstreamError
 from clients.operation import Kind, RestRoute
 from clients.protocols.projection import NotProjectable, Selected, SelectionReader, merged, project, wanted
@@ -32,8 +32,27 @@ _Asked = TypeVar("_Asked")
 _Given = TypeVar("_Given")
 _encode = msgspec.json.Encoder().encode
 
-Fetch = Callable[[Call, RestRoute, Mapping[str, Any]], Awaitable[tuple[Any, int]]]
-"""Fills a route, and gives the body, decoded, with its size; None when there is no such thing."""
+
+@dataclass(slots=True)
+class Tally:
+    """What the bodies of one fetch have in common.
+
+    Attributes:
+        size: bytes of all of them.
+        keep: how long the answer made of them may be kept, which is as long as all of them may; None: not at all.
+    """
+
+    size: int = 0
+    keep: Keep | None = AS_POLICY
+
+    def add(self, size: int, keep: Keep | None) -> None:
+        """Count a body in."""
+        self.size += size
+        self.keep = None if self.keep is None or keep is None else self.keep.and_(keep)
+
+
+Fetch = Callable[[Call, RestRoute, Mapping[str, Any], Tally], Awaitable[Any]]
+"""Fills a route, and gives the body, decoded; None when there is no such thing. Counts it in the tally."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,30 +135,31 @@ class SubgraphRest:
         root = _ROOTS[call.operation.kind]
         asked = wanted(way.roots, variables)
 
-        async def ask(fields: Sequence[Selected]) -> tuple[Any, int]:
+        tally = Tally()
+
+        async def ask(fields: Sequence[Selected]) -> Any:
             field = fields[0]
             if field.name == "__typename":
-                return root, 0
+                return root
             route = self._service.routes[f"{root}.{field.name}"]
             given = {name: value_from_ast_untyped(node, dict(variables)) for name, node in field.arguments}
-            body, size = await self._fetch(call, route, {n: v for n, v in given.items() if v is not Undefined})
+            body = await self._fetch(call, route, {n: v for n, v in given.items() if v is not Undefined}, tally)
             below = merged(fields)
-            return (body if below is None else self._cut(route, below, body, variables, None)), size
+            return body if below is None else self._cut(route, below, body, variables, None)
 
         answers = await _some_at_a_time(ask, asked.values())
-        data = {key: value for key, (value, _) in zip(asked, answers, strict=True)}
-        return Answer(_encode(data), Served(ServedBy.REST), size=sum(size for _, size in answers))
+        data = dict(zip(asked, answers, strict=True))
+        return Answer(_encode(data), Served(ServedBy.REST), size=tally.size, keep=tally.keep)
 
     async def _entities(self, call: Call, keys: Sequence[Any], way: _Way, variables: Mapping[str, Any]) -> Answer:
         entities = [_required(_entity(representation)) for _, representation in keys]
         rows: dict[tuple[str, str], Any] = {}
+        tally = Tally()
 
-        async def ask(asked: Sequence[_Entity]) -> int:
-            found, size = await self._ask(call, self._service.routes[asked[0].type_name], asked)
-            rows.update(found)
-            return size
+        async def ask(asked: Sequence[_Entity]) -> None:
+            rows.update(await self._ask(call, self._service.routes[asked[0].type_name], asked, tally))
 
-        sizes = await _some_at_a_time(ask, _calls(self._service, entities))
+        await _some_at_a_time(ask, _calls(self._service, entities))
         values: list[Any] = []
         for (slot, _), entity in zip(keys, entities, strict=True):
             row = rows.get(entity.normal)
@@ -148,25 +168,25 @@ class SubgraphRest:
                 continue
             route = self._service.routes[entity.type_name]
             values.append(_encode(self._cut(route, way.slots[slot], row, variables, entity.type_name)))
-        return Answer(values, Served(ServedBy.REST), size=sum(sizes))
+        return Answer(values, Served(ServedBy.REST), size=tally.size, keep=tally.keep)
 
     async def _ask(
-        self, call: Call, route: RestRoute, asked: Sequence[_Entity]
-    ) -> tuple[dict[tuple[str, str], Any], int]:
+        self, call: Call, route: RestRoute, asked: Sequence[_Entity], tally: Tally
+    ) -> dict[tuple[str, str], Any]:
         """The rows of one call's entities."""
         (variable,) = route.variables
         if _one_by_one(route, asked[0]):
             (entity,) = asked
             try:
-                row, size = await self._fetch(call, route, {variable: entity.key})
+                row = await self._fetch(call, route, {variable: entity.key}, tally)
             except Rejected as refusal:
-                return {entity.normal: refusal}, 0
+                return {entity.normal: refusal}
             if row is not None and not isinstance(row, dict):
                 raise self._out_of_shape(route, f"expected an object, found {type(row).__name__}")
-            return {entity.normal: row}, size
-        body, size = await self._fetch(call, route, {variable: [entity.key for entity in asked]})
+            return {entity.normal: row}
+        body = await self._fetch(call, route, {variable: [entity.key for entity in asked]}, tally)
         if body is None:
-            return {}, size
+            return {}
         if not isinstance(body, list):
             raise self._out_of_shape(route, f"expected a list, found {type(body).__name__}")
         rows = {}
@@ -176,7 +196,7 @@ class SubgraphRest:
             if not isinstance(row, dict) or (key := row.get(asked[0].field)) is None:
                 raise self._out_of_shape(route, f"a row lacks the key it is matched by ({asked[0].field})")
             rows[asked[0].type_name, str(key)] = row
-        return rows, size
+        return rows
 
     def _cut(
         self,

@@ -1,6 +1,7 @@
 """What tells two calls apart: service, operation, variables, and everything the answer may depend on about the caller.
 
-Two principals never share a key unless the operation is declared public.
+Two principals never share a key unless the operation is declared public. Values that JSON spells alike are asked for
+alike, and share.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from clients.operation import Operation
 from clients.service import Service
 
 _encode = msgspec.json.Encoder(order="sorted").encode
+_DIGEST_BYTES = 24
+_PLAIN_BYTES = 40  # a row's own key this long is no shorter as a digest
+_DIGESTED = b"\0"  # no JSON text begins with it
 
 
 class CacheKeys:
@@ -22,20 +26,12 @@ class CacheKeys:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._last: tuple[Call, bytes] | None = None
-        self._operations: WeakKeyDictionary[Operation, bytes] = WeakKeyDictionary()
+        self._varying = service.varying
+        self._operations: WeakKeyDictionary[Operation, tuple[bytes, blake2b]] = WeakKeyDictionary()
 
     def whole(self, call: Call) -> bytes:
-        """The key of a call with all its variables.
-
-        The last one is remembered: the stages of a pipeline ask for the same call one after the other.
-        """
-        last = self._last
-        if last is not None and last[0] is call:
-            return last[1]
-        digest = self._digest(call, call.variables)
-        self._last = (call, digest)
-        return digest
+        """The key under which a call's answer is kept."""
+        return self._digest(call, call.variables)
 
     def rows(self, call: Call, keys: Sequence[Any]) -> list[bytes]:
         """The keys of a batched call's rows, one for each of `keys`; the same whichever batch a row came in."""
@@ -43,22 +39,53 @@ class CacheKeys:
         if batch is None:
             raise TypeError(f"{call.operation.name} is not a batched operation")
         scope = self._digest(call, {k: v for k, v in call.variables.items() if k not in batch.names})
-        return [scope + _encode(batch.normal(key)) for key in keys]
+        texts = list(map(_encode, batch.normals(keys)))
+        if max(map(len, texts), default=0) > _PLAIN_BYTES:
+            texts = [_short(text) for text in texts]
+        return list(map(scope.__add__, texts))
+
+    def in_flight(self, call: Call) -> tuple[bytes, bytes]:
+        """As `whole`, without the digest: for keys that are forgotten when the call has ended."""
+        identity, _ = self._operations.get(call.operation) or self._identify(call.operation)
+        return identity, self._told_by(call, call.variables)
 
     def _digest(self, call: Call, variables: Any) -> bytes:
-        operation = call.operation
-        about_caller: Any = None
-        if not operation.public:
-            about_caller = (call.caller.principal(), self._service.varying(call.caller))
-        identity = self._operations.get(operation) or self._identify(operation)
-        return blake2b(_encode((variables, about_caller)), key=identity, digest_size=24).digest()
+        _, begun = self._operations.get(call.operation) or self._identify(call.operation)
+        hasher = begun.copy()
+        hasher.update(self._told_by(call, variables))
+        return hasher.digest()
 
-    def _identify(self, operation: Operation) -> bytes:
+    def _told_by(self, call: Call, variables: Any) -> bytes:
+        """What tells calls of one operation apart."""
+        if call.operation.public:
+            return _encode((variables,))
+        caller = call.caller
+        if not self._varying:
+            return _encode((variables, caller.tenant, caller.user, caller.authorization))
+        headers = caller.headers
+        return _encode(
+            (variables, caller.tenant, caller.user, caller.authorization, [headers.get(n) for n in self._varying])
+        )
+
+    def _identify(self, operation: Operation) -> tuple[bytes, blake2b]:
         """The operation by what it asks, so that a changed document never finds the answers of its predecessor."""
         route = self._service.routes.get(operation.name) or operation.rest
         document = operation.graphql.text if operation.graphql else None
         places = (operation.graphql and operation.graphql.rows, route and route.rows)
-        parts = (self._service.name, operation.name, document, str(route), places, repr(operation.row))
-        identity = blake2b(_encode(parts), digest_size=24).digest()
-        self._operations[operation] = identity
-        return identity
+        parts = (
+            self._service.name,
+            operation.name,
+            document,
+            str(route),
+            places,
+            repr(operation.row),
+            operation.public,
+            self._varying,
+        )
+        identity = blake2b(_encode(parts), digest_size=_DIGEST_BYTES).digest()
+        found = self._operations[operation] = (identity, blake2b(identity, digest_size=_DIGEST_BYTES))
+        return found
+
+
+def _short(text: bytes) -> bytes:
+    return text if len(text) <= _PLAIN_BYTES else _DIGESTED + blake2b(text, digest_size=_DIGEST_BYTES).digest()

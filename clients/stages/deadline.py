@@ -4,6 +4,8 @@ Inside the pipeline every wait (an attempt, a backoff, another caller's flight) 
 it happens, so that an answer at hand can still be given; no second timer is needed here.
 """
 
+from collections.abc import Awaitable
+
 from clients.call import Answer, Call, Handler
 from clients.clock import Clock
 from clients.errors import DeadlineExceeded
@@ -22,8 +24,9 @@ class Deadline:
         self._service = service
         self._clock = clock
 
-    async def __call__(self, call: Call, inner: Handler) -> Answer:
+    def __call__(self, call: Call, inner: Handler) -> Awaitable[Answer]:
         """Go on, or raise DeadlineExceeded."""
-        if remaining_s(call, self._clock) == 0:
+        deadline = call.caller.deadline
+        if deadline is not None and deadline <= self._clock.now():
             raise DeadlineExceeded(self._service, "the request's deadline passed before the call was made")
-        return await inner(call)
+        return inner(call)

@@ -1,12 +1,16 @@
 """One call upstream for many that ask the same at once.
 
-The flight is a task of its own: the first caller's cancellation ends its waiting, not the flight. When the last one
-that waits is gone, the flight is cancelled, so nothing runs on for nobody.
+The first caller makes the call itself, in its own task: a task more costs more than all the rest of this stage, and
+most flights have nobody else aboard. Those who come meanwhile wait for its answer. Should the first one be cancelled
+while others wait, the call is made once more, in a task of its own that ends when nobody waits any more: a hang-up
+costs one more call a flight at most, and never the others their answer.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, TypeVar
 
 from clients.call import Answer, Call, Handler
 from clients.clock import Clock
@@ -15,17 +19,54 @@ from clients.operation import Kind
 from clients.stages.cache_key import CacheKeys
 from clients.stages.deadline import remaining_s
 
+_Key = TypeVar("_Key", bound=Hashable)
+Run = Callable[[Call, _Key], Awaitable[Answer]]
+"""Makes the call of a flight; is given the flight's key as well."""
+
 
 @dataclass(slots=True)
 class _Flight:
-    key: bytes
-    task: asyncio.Task[Answer]
+    """One call under way.
+
+    Attributes:
+        deadline: of the caller whose call it is; the flight ends there by itself.
+        task: what runs it: the first caller's, or (`apart`) one of its own.
+        lasting: goes on though nobody waits.
+        waiters: who is to be told; the outcome of those that have gone is cancelled.
+        waiting: how many have not gone.
+        landed: for whoever closes.
+    """
+
+    key: Hashable
     deadline: float | None
+    task: "asyncio.Task[Any] | None"
+    apart: bool = False
+    lasting: bool = False
+    waiters: list["_Waiter"] = field(default_factory=list)
     waiting: int = 0
+    landed: "asyncio.Future[None] | None" = None
+
+
+_Outcome = Answer | BaseException | None
+
+
+@dataclass(slots=True)
+class _Waiter:
+    """One who waits.
+
+    Attributes:
+        outcome: an answer or an error; None: there is another flight to wait for.
+        onward: that flight.
+    """
+
+    call: Call
+    run: Run[Any]
+    outcome: "asyncio.Future[_Outcome]"
+    onward: _Flight | None = None
 
 
 class SingleFlight:
-    """Shares calls in flight among callers that may share an answer; mutations are never shared.
+    """Shares calls in flight among callers that may share an answer. Owns the tasks that run some of them.
 
     Args:
         service: the service's name.
@@ -41,59 +82,127 @@ class SingleFlight:
         self._keys = keys
         self._clock = clock
         self._refused = refused
-        self._flights: dict[bytes, _Flight] = {}
+        self._flights: dict[Hashable, _Flight] = {}
         self._tasks: set[asyncio.Task[Answer]] = set()
+        self._closing = False
 
-    async def __call__(self, call: Call, inner: Handler) -> Answer:
-        """The flight's answer or error; DeadlineExceeded when this caller's time is up first."""
+    def __call__(self, call: Call, inner: Handler) -> Awaitable[Answer]:
+        """As a stage, for a service whose answers are not kept: calls that are alike share; mutations never."""
         if call.operation.kind is Kind.MUTATION or self._refused(call):
-            return await inner(call)
-        key = self._keys.whole(call)
-        while True:
-            flight = self._flights.get(key) or self._take_off(key, call, inner)
-            try:
-                return await self._wait(flight, call)
-            except DeadlineExceeded:
-                # A flight ends at the deadline of the caller that began it; one with more time begins another.
-                if not _later(call.caller.deadline, flight.deadline) or remaining_s(call, self._clock) == 0:
-                    raise
+            return inner(call)
+        return self.share(self._keys.in_flight(call), call, lambda call, _: inner(call))
+
+    async def share(self, key: _Key, call: Call, run: Run[_Key]) -> Answer:
+        """The answer or error of the flight under `key`, which is begun when there is none.
+
+        Raises:
+            UpstreamError: the flight's; DeadlineExceeded when this caller's time is up first.
+        """
+        flight = self._flights.get(key)
+        if flight is not None:
+            return await self._follow(flight, call, run)
+        flight = self._flights[key] = _Flight(key, call.caller.deadline, asyncio.current_task())
+        try:
+            answer = await run(call, key)
+        except BaseException as error:
+            self._land(flight, error)
+            raise
+        self._land(flight, answer)
+        return answer
+
+    def launch(self, key: _Key, call: Call, run: Run[_Key]) -> bool:
+        """Begin a flight that goes on though nobody waits; False when one is under way already."""
+        if key in self._flights or self._closing:
+            return False
+        self._take_off(key, call, run).lasting = True
+        return True
 
     async def aclose(self) -> None:
         """Cancel what is in flight and wait for it to end."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._closing = True
+        landed = []
+        for flight in self._flights.values():
+            flight.landed = asyncio.get_running_loop().create_future()
+            landed.append(flight.landed)
+            if flight.task is not None:
+                flight.task.cancel()
+        await asyncio.gather(*landed, *self._tasks, return_exceptions=True)
 
-    def _take_off(self, key: bytes, call: Call, inner: Handler) -> _Flight:
-        task: asyncio.Task[Answer] = asyncio.ensure_future(inner(call))
-        flight = self._flights[key] = _Flight(key, task, call.caller.deadline)
+    def _take_off(self, key: _Key, call: Call, run: Run[_Key]) -> _Flight:
+        """Begin a flight in a task of its own."""
+        task: asyncio.Task[Answer] = asyncio.ensure_future(run(call, key))
+        flight = self._flights[key] = _Flight(key, call.caller.deadline, task, apart=True)
         self._tasks.add(task)
 
-        def land(done: asyncio.Task[Answer]) -> None:
+        def ended(done: asyncio.Task[Answer]) -> None:
             self._tasks.discard(done)
-            self._forget(flight)
-            if not done.cancelled():
-                done.exception()  # seen, even when nobody waits any more
+            error = asyncio.CancelledError() if done.cancelled() else done.exception()
+            self._land(flight, done.result() if error is None else error)
 
-        task.add_done_callback(land)
+        task.add_done_callback(ended)
         return flight
 
-    async def _wait(self, flight: _Flight, call: Call) -> Answer:
+    def _land(self, flight: _Flight, outcome: Answer | BaseException) -> None:
+        """Forget a flight that has ended, and tell those who wait."""
+        self._forget(flight)
+        if flight.waiters:
+            self._tell(flight, outcome)
+        if flight.landed is not None:
+            flight.landed.set_result(None)
+
+    def _tell(self, flight: _Flight, outcome: Answer | BaseException) -> None:
+        waiters = [waiter for waiter in flight.waiters if not waiter.outcome.done()]
+        moved = [] if self._closing else [w for w in waiters if self._goes_on(w.call, flight, outcome)]
+        if moved:
+            patient = max(moved, key=lambda w: inf if (deadline := w.call.caller.deadline) is None else deadline)
+            onward = self._take_off(flight.key, patient.call, patient.run)
+            onward.waiting = len(moved)
+            for waiter in moved:
+                waiter.onward = onward
+                waiter.outcome.set_result(None)
+        for waiter in waiters:
+            if not waiter.outcome.done():
+                waiter.outcome.set_result(outcome)
+
+    def _goes_on(self, call: Call, flight: _Flight, outcome: Answer | BaseException) -> bool:
+        """Whether the flight ended for a reason of its own caller's that does not hold for this call."""
+        if isinstance(outcome, DeadlineExceeded):
+            return _later(call.caller.deadline, flight.deadline) and remaining_s(call, self._clock) != 0
+        return isinstance(outcome, asyncio.CancelledError) and not flight.apart
+
+    async def _follow(self, flight: _Flight, call: Call, run: Run[Any]) -> Answer:
         flight.waiting += 1
         try:
-            if not _later(flight.deadline, call.caller.deadline):
-                return await asyncio.shield(flight.task)  # it ends at its deadline by itself; a timer would be a second
+            while True:
+                waiter = _Waiter(call, run, asyncio.get_running_loop().create_future())
+                flight.waiters.append(waiter)
+                try:
+                    outcome = await self._hear(waiter, flight)
+                finally:
+                    if waiter.onward is not None:
+                        flight = waiter.onward  # where this caller is counted now, cancelled this very turn or not
+                if outcome is not None:
+                    break
+        finally:
+            flight.waiting -= 1
+            if flight.waiting == 0 and flight.apart and not flight.lasting and flight.task is not None:
+                flight.task.cancel()
+                self._forget(flight)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    async def _hear(self, waiter: _Waiter, flight: _Flight) -> _Outcome:
+        call = waiter.call
+        if not _later(flight.deadline, call.caller.deadline):
+            return await waiter.outcome  # the flight ends at its deadline by itself; a timer would be a second
+        try:
             async with self._clock.timeout(remaining_s(call, self._clock) or 0.0):
-                return await asyncio.shield(flight.task)
+                return await waiter.outcome
         except TimeoutError as error:
             raise DeadlineExceeded(
                 self._service, f"{call.operation.name}: no answer before the request's deadline"
             ) from error
-        finally:
-            flight.waiting -= 1
-            if flight.waiting == 0 and not flight.task.done():
-                flight.task.cancel()
-                self._forget(flight)
 
     def _forget(self, flight: _Flight) -> None:
         if self._flights.get(flight.key) is flight:

@@ -5,13 +5,14 @@ what the store's own time to live says.
 """
 
 from functools import lru_cache
+from math import inf
 from typing import Any
 
 import msgspec
 
 from clients.stores.base import Entry
 
-VERSION = 1
+VERSION = 2
 _PREFIX = bytes([VERSION])
 _NIL = b"\xc0"
 
@@ -22,17 +23,13 @@ class CorruptEntryError(Exception):
 
 class _Record(msgspec.Struct, array_like=True, frozen=True):
     fresh_for_s: float
+    revalidate_for_s: float
     stale_for_s: float
     value: msgspec.Raw
 
 
 _encoder = msgspec.msgpack.Encoder()
 _record_decoder = msgspec.msgpack.Decoder(_Record)
-
-
-def useful_for_s(entry: Entry) -> float:
-    """Seconds from its making until an entry is of no more use, fresh or stale."""
-    return max(entry.fresh_until, entry.stale_until) - entry.produced_at
 
 
 def encode(entry: Entry) -> bytes:
@@ -43,6 +40,7 @@ def encode(entry: Entry) -> bytes:
     """
     record = _Record(
         entry.fresh_until - entry.produced_at,
+        entry.revalidate_until - entry.produced_at,
         entry.stale_until - entry.produced_at,
         msgspec.Raw(_encoder.encode(entry.value)),
     )
@@ -68,11 +66,11 @@ def decode(data: bytes, kind: Any, *, left_s: float, now: float) -> Entry:
         value = None if bytes(record.value) == _NIL else _decoder(kind).decode(record.value)
     except (msgspec.DecodeError, RecursionError) as error:
         raise CorruptEntryError("not of the kind that was asked for") from error
-    useful_s = max(record.fresh_for_s, record.stale_for_s)
-    if not 0 <= useful_s < float("inf"):
+    if not 0 <= record.fresh_for_s <= record.revalidate_for_s <= record.stale_for_s < inf:
         raise CorruptEntryError("its times make no sense")
-    produced_at = now - max(0.0, useful_s - left_s)
-    return Entry(value, produced_at, produced_at + record.fresh_for_s, produced_at + record.stale_for_s, len(data))
+    made = now - max(0.0, record.stale_for_s - left_s)
+    times = (made + record.fresh_for_s, made + record.revalidate_for_s, made + record.stale_for_s)
+    return Entry(value, made, *times, len(data))
 
 
 @lru_cache(maxsize=1024)

@@ -176,7 +176,7 @@ class RedisStore:
         except codec.CorruptEntryError:
             self.figures.corrupt += 1
             return None
-        return entry if now < max(entry.fresh_until, entry.stale_until) else None
+        return entry if now < entry.stale_until else None
 
     def _enqueue(self, writes: Mapping[bytes, Entry | None]) -> None:
         for key, entry in writes.items():
@@ -216,7 +216,7 @@ class RedisStore:
         if entry is None:
             pipeline.delete(_PREFIX + key)
             return
-        left_ms = int((entry.produced_at + codec.useful_for_s(entry) - self._clock.now()) * 1000)
+        left_ms = int((entry.stale_until - self._clock.now()) * 1000)
         if left_ms < 1:
             return  # of no more use
         try:

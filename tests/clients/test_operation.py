@@ -243,9 +243,9 @@ def test_a_route_with_a_body_carries_every_variable() -> None:
 
 def test_a_key_is_compared_as_text_and_sent_as_it_is() -> None:
     one, two = Batch("ids", ("id",)), Batch("keys", ("id", "name"))
-    assert one.normal(7) == one.normal("7") == one.of(Row("7"))
+    assert [one.normal(7)] == one.normals(["7"]) == one.of_each([Row("7")])
     assert one.encode(7) == 7
-    assert two.normal((7, "x")) == two.of(Row("7", "x"))
+    assert [two.normal((7, "x")), None] == [*two.normals([(7, "x")]), None] == two.of_each([Row("7", "x"), None])
     assert two.encode((7, "x")) == {"id": 7, "name": "x"}
 
 

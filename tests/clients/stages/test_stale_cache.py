@@ -4,12 +4,13 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.responses import JSONResponse, Response
 
-from clients.call import Answer, Call, Caller, ServedBy
+from clients.call import Answer, Call, Caller, ProtocolName, ServedBy
 from clients.errors import (
     ContractMismatch,
     DeadlineExceeded,
@@ -18,11 +19,15 @@ from clients.errors import (
     ServiceUnavailable,
     UpstreamError,
 )
+from clients.operation import Operation
 from clients.policy import BreakerPolicy, CachePolicy
+from clients.stages.cache_key import CacheKeys
+from clients.state.circuit import State
 from tests.clients.support import (
     CALLER,
     FIRST,
     GRAPHQL_ONLY,
+    MANY,
     PUBLIC,
     REST_ONLY,
     TOUCH,
@@ -50,6 +55,10 @@ def break_all(made: Rig, behaviour: Behaviour | None = None) -> None:
 def heal(made: Rig) -> None:
     made.script.graphql.heal()
     made.script.rest.heal()
+
+
+def replace_policy(policy: CachePolicy, **changes: float | bool) -> CachePolicy:
+    return msgspec.structs.replace(policy, **changes)
 
 
 async def error_of(made: Rig, call: Call) -> UpstreamError:
@@ -343,9 +352,14 @@ async def test_an_empty_batch_costs_nothing() -> None:
 async def test_the_ages_are_jittered_by_a_tenth() -> None:
     policy = CachePolicy(max_age_s=100, stale_if_error_s=1000)
     async with rig(cache=policy) as made:
-        await made.execute(ask(*range(1, 301)))
-        keys = list(made.store._cache)
-        entries = [made.store._cache[key] for key in keys]
+        keys = CacheKeys(made.service)
+        entries = []
+        for number in range(1, 301):
+            call = ask_one(number)
+            await made.execute(call)
+            (entry,) = await made.store.get_many([keys.whole(call)], None)
+            assert entry is not None
+            entries.append(entry)
         now = made.clock.now()
         fresh = [entry.fresh_until - now for entry in entries]
         stale = [entry.stale_until - entry.fresh_until for entry in entries]
@@ -414,3 +428,353 @@ async def test_two_tenants_never_see_each_others_rows_not_even_stale_ones_or_in_
         assert [(await made.execute(call)).value.name for call in calls] == ["a", "b"]
         stranger = ask_one(declared=REST_ONLY, caller=replace(CALLER, tenant="c"))
         await error_of(made, stranger)
+
+
+REVALIDATE = CachePolicy(max_age_s=60, stale_while_revalidate_s=300, stale_if_error_s=600)
+
+
+async def refreshed(made: Rig, calls: int) -> None:
+    """Wait until the background call has come and gone."""
+    await made.script.graphql.wait_for_calls(calls)
+    await made.script.graphql.wait_until_idle()
+    await asyncio.gather(*made.upstream._flights._tasks, return_exceptions=True)
+
+
+async def test_while_a_newer_one_is_fetched_the_stale_one_is_served_to_all_by_one_call() -> None:
+    async with rig("httpx", cache=REVALIDATE) as made:
+        for number, call in enumerate((ask_one(declared=GRAPHQL_ONLY), ask(2, 3)), 1):
+            await made.execute(call)
+            await made.clock.advance(100)
+            hanging = hang()
+            made.script.graphql.behave(hanging)
+            answers = [await made.execute(call) for _ in range(50)]
+            assert {(a.served_row(0).by, a.served_row(0).reason) for a in answers} == {(ServedBy.STALE, None)}
+            assert answers[0].served_row(0).age_s == 100
+            for row in made.script.rows.values():
+                row["name"] = "Renamed"
+            made.script.graphql.heal()
+            hanging.release()
+            await refreshed(made, 2 * number)
+            answer = await made.execute(call)
+            assert answer.served_row(0).by is ServedBy.FRESH
+            value = answer.value if number == 1 else answer.value[0]
+            assert value.name == "Renamed"
+            assert made.calls == (2 * number, 0)
+        assert made.upstream.status().cache.refreshes == 2
+
+
+async def test_a_refresh_outlives_the_deadline_and_the_hang_up_of_whoever_began_it() -> None:
+    async with rig("httpx", cache=REVALIDATE, timeout_s=5) as made:
+        call = ask_one(declared=GRAPHQL_ONLY)
+        await made.execute(call)
+        await made.clock.advance(100)
+        hanging = hang()
+        made.script.graphql.behave(hanging)
+        caller = replace(CALLER, request_id="triggering", deadline=made.clock.now() + 1)
+        await made.execute(replace(call, caller=caller))
+        await made.script.graphql.wait_for_calls(2)
+        assert made.script.graphql.calls[1].headers["x-request-id"] == "triggering"
+        await made.clock.advance(4)
+        hanging.release()
+        await refreshed(made, 2)
+        assert (await made.execute(call)).served.by is ServedBy.FRESH
+        assert made.calls == (2, 0)
+
+
+async def test_a_refresh_ends_at_the_services_timeout_and_nobody_gets_its_error() -> None:
+    async with rig("httpx", cache=REVALIDATE, timeout_s=5) as made:
+        call = ask_one(declared=GRAPHQL_ONLY)
+        await made.execute(call)
+        await made.clock.advance(100)
+        made.script.graphql.behave(hang())
+        assert (await made.execute(call)).served.by is ServedBy.STALE
+        await made.script.graphql.wait_for_calls(2)
+        await made.clock.advance(5)
+        await refreshed(made, 2)
+        assert [event.error for event in made.hooks.attempts] == [None, "UPSTREAM_TIMEOUT"], "the hooks are told"
+        answer = await made.execute(call)
+        assert (answer.served.by, answer.served.reason) == (ServedBy.STALE, "UPSTREAM_TIMEOUT")
+        assert made.calls == (2, 0), "after a failed refresh there is none for a while"
+
+
+async def test_only_rows_that_no_refresh_is_under_way_for_are_refreshed() -> None:
+    async with rig("httpx", cache=REVALIDATE) as made:
+        await made.execute(ask(1, 2, 3))
+        await made.clock.advance(100)
+        hanging = hang()
+        made.script.graphql.behave(hanging)
+        await made.execute(ask(1, 2))
+        await made.script.graphql.wait_for_calls(2)
+        await made.execute(ask(1, 2, 3))
+        await made.script.graphql.wait_for_calls(3)
+        assert [call.variables["ids"] for call in made.script.graphql.calls] == [["1", "2", "3"], ["1", "2"], ["3"]]
+        hanging.release()
+        await refreshed(made, 3)
+
+
+async def test_fresh_stale_and_unknown_rows_are_told_apart_in_one_batch() -> None:
+    async with rig("httpx", cache=REVALIDATE) as made:
+        await made.execute(ask(1))
+        await made.clock.advance(100)
+        await made.execute(ask(2))
+        answer = await made.execute(ask(1, 2, 3))
+        assert served(answer) == [ServedBy.STALE, ServedBy.FRESH, ServedBy.GRAPHQL]
+        await refreshed(made, 4)
+        figures = made.upstream.status().cache
+        assert (figures.fresh, figures.stale, figures.misses, figures.stale_ratio) == (1, 1, 4, 0.2)
+
+
+async def test_past_its_time_for_revalidation_an_answer_is_waited_for() -> None:
+    async with rig(cache=replace_policy(REVALIDATE, stale_while_revalidate_s=10)) as made:
+        await made.execute(ask_one())
+        await made.clock.advance(80)
+        assert (await made.execute(ask_one())).served.by is ServedBy.GRAPHQL
+
+
+async def test_closing_ends_a_refresh_and_leaves_nothing() -> None:
+    async with rig("httpx", cache=REVALIDATE) as made:
+        before = asyncio.all_tasks()
+        await made.execute(ask_one(declared=GRAPHQL_ONLY))
+        await made.clock.advance(100)
+        made.script.graphql.behave(hang())
+        await made.execute(ask_one(declared=GRAPHQL_ONLY))
+        await made.script.graphql.wait_for_calls(2)
+        await made.upstream.__aexit__(None, None, None)
+        await made.script.graphql.calls[1].wait_for_hang_up()
+        await made.clock.settle()
+        assert asyncio.all_tasks() <= before
+
+
+SOFT = CachePolicy(max_age_s=60, stale_if_error_s=600, soft_timeout_s=0.5)
+
+
+@pytest.mark.parametrize("call", [ask_one(declared=GRAPHQL_ONLY), ask(1, 2)], ids=["whole", "rows"])
+async def test_a_slow_upstream_is_answered_for_and_its_answer_kept_when_it_comes(call: Call) -> None:
+    async with rig("httpx", cache=SOFT) as made:
+        await made.execute(call)
+        await made.clock.advance(100)
+        hanging = hang()
+        made.script.graphql.behave(hanging)
+        tasks = [made.start(call) for _ in range(20)]
+        await made.script.graphql.wait_for_calls(2)
+        await made.clock.advance(0.4)
+        assert not any(task.done() for task in tasks)
+        await made.clock.advance(0.1)
+        shown = {(answer := await task).served_row(0).reason for task in tasks}
+        assert shown == {"UPSTREAM_SLOW"}
+        assert answer.served_row(0).by is ServedBy.STALE
+        hanging.release()
+        await refreshed(made, 2)
+        assert (await made.execute(call)).served_row(0).by is ServedBy.FRESH
+        assert made.calls == (2, 0)
+        assert made.upstream.status().cache.stale == 20 * len(call.keys or "1")
+
+
+async def test_an_upstream_that_answers_in_time_is_waited_for() -> None:
+    async with rig("httpx", cache=SOFT) as made:
+        await made.execute(ask_one(declared=GRAPHQL_ONLY))
+        await made.clock.advance(100)
+        assert (await made.execute(ask_one(declared=GRAPHQL_ONLY))).served.by is ServedBy.GRAPHQL
+        made.script.graphql.behave(status(500))
+        await made.clock.advance(100)
+        answer = await made.execute(ask_one(declared=GRAPHQL_ONLY))
+        assert answer.served.reason == "UPSTREAM_SERVER_ERROR"
+
+
+async def test_a_client_that_hangs_up_does_not_end_the_call_behind_a_soft_timeout() -> None:
+    async with rig("httpx", cache=SOFT) as made:
+        call = ask_one(declared=GRAPHQL_ONLY)
+        await made.execute(call)
+        await made.clock.advance(100)
+        hanging = hang()
+        made.script.graphql.behave(hanging)
+        task = made.start(call)
+        await made.script.graphql.wait_for_calls(2)
+        task.cancel()
+        await asyncio.wait([task])
+        hanging.release()
+        await refreshed(made, 2)
+        assert (await made.execute(call)).served.by is ServedBy.FRESH
+
+
+async def test_without_a_stale_answer_for_every_row_there_is_no_soft_timeout() -> None:
+    async with rig("httpx", cache=SOFT) as made:
+        await made.execute(ask(1))
+        await made.clock.advance(100)
+        hanging = hang()
+        made.script.graphql.behave(hanging)
+        task = made.start(ask(1, 2))
+        await made.script.graphql.wait_for_calls(2)
+        await made.clock.advance(3)
+        assert not task.done()
+        hanging.release()
+        assert served(await task) == [ServedBy.GRAPHQL] * 2
+
+
+WAITING = CachePolicy(max_age_s=0, stale_if_error_s=600, retry_after_stale_s=30)
+
+
+@pytest.mark.parametrize("call", [ask_one(declared=GRAPHQL_ONLY), ask(1, 2)], ids=["whole", "rows"])
+async def test_after_a_stale_answer_its_key_is_left_alone_for_a_while(call: Call) -> None:
+    async with rig(cache=WAITING) as made:
+        await made.execute(call)
+        break_all(made)
+        reason = (await made.execute(call)).served_row(0).reason
+        calls = made.calls
+        await made.clock.advance(29)
+        answer = await made.execute(call)
+        assert (answer.served_row(0).by, answer.served_row(0).reason) == (ServedBy.STALE, reason)
+        assert answer.served_row(0).age_s == 29
+        assert made.calls == calls
+        heal(made)
+        assert (await made.execute(ask_one(9, declared=GRAPHQL_ONLY))).served.by is ServedBy.GRAPHQL, "other keys go"
+        await made.clock.advance(1)
+        assert (await made.execute(call)).served_row(0).by is ServedBy.GRAPHQL
+
+
+async def test_retry_after_makes_the_wait_shorter_and_never_longer() -> None:
+    for seconds, waits in (("5", 5), ("120", 30)):
+        async with rig(cache=WAITING) as made:
+            call = ask_one(declared=GRAPHQL_ONLY)
+            await made.execute(call)
+            break_all(made, status(503, headers={"retry-after": seconds}))
+            await made.execute(call)
+            await made.clock.advance(waits - 1)
+            await made.execute(call)
+            assert made.calls == (1, 0)
+            await made.clock.advance(1)
+            await made.execute(call)
+            assert made.calls == (2, 0)
+
+
+async def test_turned_off_every_call_is_attempted() -> None:
+    async with rig(cache=replace_policy(WAITING, retry_after_stale_s=0)) as made:
+        await made.execute(ask_one(declared=GRAPHQL_ONLY))
+        break_all(made)
+        for _ in range(3):
+            await made.execute(ask_one(declared=GRAPHQL_ONLY))
+        assert made.calls == (3, 0)
+
+
+async def test_the_wait_never_outlasts_the_circuits() -> None:
+    breaker = BreakerPolicy(failures=2, open_s=10, max_open_s=10)
+    async with rig(cache=WAITING, breaker=breaker) as made:
+        calls = [ask_one(n, declared=GRAPHQL_ONLY) for n in (1, 2, 3)]
+        for call in calls:
+            await made.execute(call)
+        break_all(made)
+        await made.execute(calls[0])
+        await made.execute(calls[1])
+        assert made.circuit(ProtocolName.GRAPHQL).state is State.OPEN, "which ends the first one's wait"
+        assert {(await made.execute(call)).served.reason for call in calls} == {"CIRCUIT_OPEN"}
+        heal(made)
+        await made.clock.advance(11)
+        assert {(await made.execute(call)).served.by for call in calls} == {ServedBy.GRAPHQL}
+
+
+async def test_a_callers_own_deadline_makes_nobody_wait() -> None:
+    async with rig("httpx", cache=WAITING) as made:
+        call = ask_one(declared=GRAPHQL_ONLY)
+        await made.execute(call)
+        made.script.graphql.behave(hang())
+        task = made.start(replace(call, caller=replace(CALLER, deadline=made.clock.now() + 1)))
+        await made.script.graphql.wait_for_calls(2)
+        await made.clock.advance(1)
+        assert (await task).served.reason == DeadlineExceeded.code
+        made.script.graphql.heal()
+        assert (await made.execute(call)).served.by is ServedBy.GRAPHQL
+
+
+async def test_a_wait_is_no_reason_to_serve_past_its_time() -> None:
+    async with rig(cache=replace_policy(WAITING, stale_if_error_s=10)) as made:
+        await made.execute(ask_one(declared=GRAPHQL_ONLY))
+        break_all(made)
+        assert (await made.execute(ask_one(declared=GRAPHQL_ONLY))).served.by is ServedBy.STALE
+        await made.clock.advance(12)
+        assert isinstance(await error_of(made, ask_one(declared=GRAPHQL_ONLY)), ServerFailed)
+        assert made.calls == (2, 0)
+
+
+def says_of_keeping(**headers: str) -> Behaviour:
+    """The true answer, with these headers."""
+
+    async def behave(exchange: Exchange) -> Response:
+        answer = exchange.answer()
+        answer.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+        return answer
+
+    return behave
+
+
+def set_everywhere(made: Rig, **headers: str) -> None:
+    made.script.graphql.behave(says_of_keeping(**headers))
+    made.script.rest.behave(says_of_keeping(**headers))
+
+
+@pytest.mark.parametrize("declared", [GRAPHQL_ONLY, REST_ONLY])
+@pytest.mark.parametrize("control", ["no-store", "no-cache", "private, no-store", "max-age=0, must-revalidate"])
+async def test_an_answer_that_must_not_be_kept_is_not_and_neither_is_the_one_before(
+    declared: Operation, control: str
+) -> None:
+    async with rig(cache=KEEP) as made:
+        await made.execute(ask_one(declared=declared))
+        await made.clock.advance(70)
+        set_everywhere(made, cache_control=control)
+        assert (await made.execute(ask_one(declared=declared))).value == customer(1)
+        assert made.store.figures.entries == 0
+        break_all(made)
+        await error_of(made, ask_one(declared=declared))
+
+
+async def test_rows_and_the_absence_of_rows_are_not_kept_either() -> None:
+    async with rig(cache=KEEP) as made:
+        set_everywhere(made, cache_control="no-store")
+        await made.execute(ask(1, 999))
+        await made.execute(ask_one(999))
+        assert made.store.figures.entries == 0
+
+
+async def test_an_answer_may_shorten_its_times_and_never_lengthen_them() -> None:
+    for headers, fresh_s in (
+        ({"cache_control": "max-age=10"}, 10),
+        ({"cache_control": "max-age=600"}, 60),
+        ({"cache_control": "max-age=20", "age": "15"}, 5),
+        ({"cache_control": "max-age=50, s-maxage=10"}, 10),
+    ):
+        async with rig(cache=KEEP) as made:
+            set_everywhere(made, **headers)
+            await made.execute(ask_one())
+            await made.clock.advance(fresh_s * 0.89)
+            assert (await made.execute(ask_one())).served.by is ServedBy.FRESH
+            await made.clock.advance(fresh_s * 0.22)
+            assert (await made.execute(ask_one())).served.by is ServedBy.GRAPHQL
+
+
+async def test_what_is_private_is_kept_for_its_caller_and_never_shared() -> None:
+    async with rig(cache=KEEP) as made:
+        set_everywhere(made, cache_control="private")
+        await made.execute(ask(1))
+        assert (await made.execute(ask(1))).served_row(0).by is ServedBy.FRESH
+        for _ in range(2):
+            assert (await made.execute(ask(1, declared=PUBLIC))).served.by is ServedBy.GRAPHQL
+
+
+async def test_what_varies_by_something_that_keys_do_not_tell_apart_is_not_kept() -> None:
+    async with rig(cache=KEEP, forward=("accept-language",)) as made:
+        for vary, declared, kept in (
+            ("*", MANY, False),
+            ("Accept-Encoding, Accept-Language", MANY, True),
+            ("accept-language", PUBLIC, False),
+            ("accept-encoding", PUBLIC, True),
+        ):
+            set_everywhere(made, vary=vary)
+            await made.store.aclose()
+            await made.execute(ask(1, declared=declared))
+            assert (made.store.figures.entries == 1) is kept
+
+
+async def test_a_service_whose_word_on_keeping_does_not_count() -> None:
+    async with rig(cache=replace_policy(KEEP, honour_cache_control=False)) as made:
+        set_everywhere(made, cache_control="no-store")
+        await made.execute(ask_one())
+        assert (await made.execute(ask_one())).served.by is ServedBy.FRESH

@@ -31,4 +31,4 @@ class ManualClock:
 
 
 def entry(value: Any, *, now: float = 1000.0, max_age_s: float = 60, stale_s: float = 600, size: int = 100) -> Entry:
-    return Entry(value, now, now + max_age_s, now + max_age_s + stale_s, size)
+    return Entry(value, now, now + max_age_s, now + max_age_s, now + max_age_s + stale_s, size)

@@ -70,7 +70,7 @@ async def test_redis_forgets_an_entry_when_it_is_of_no_more_use(redis: RedisServ
     async with opened(redis.url) as store:
         await store.put_many({b"k": entry("v", max_age_s=60, stale_s=40)})
         await until(lambda: store.figures.written == 1)
-    left_ms = int(redis.command("PTTL", b"breakwater:1:k")[1:-2])
+    left_ms = int(redis.command("PTTL", b"breakwater:2:k")[1:-2])
     assert 100_000 - 1000 * PATIENCE_S < left_ms <= 100_000
 
 
@@ -120,15 +120,15 @@ async def test_a_value_that_has_no_bytes_is_lost_and_the_others_are_kept(redis: 
     [
         b"",
         b"garbage",
-        b"\x01",
-        b"\x01garbage",
-        b"\x02" + msgspec.msgpack.encode([60.0, 600.0, "v"]),
-        b"\x01" + msgspec.msgpack.encode([60.0, 600.0, 17]),
+        b"\x02",
+        b"\x02garbage",
+        b"\x01" + msgspec.msgpack.encode([60.0, 60.0, 600.0, "v"]),
+        b"\x02" + msgspec.msgpack.encode([60.0, 60.0, 600.0, 17]),
         b"\x80\x04\x95",
     ],
 )
 async def test_a_corrupt_entry_is_a_miss(redis: RedisServer, data: bytes) -> None:
-    redis.command("SET", b"breakwater:1:k", data, "PX", "60000")
+    redis.command("SET", b"breakwater:2:k", data, "PX", "60000")
     async with opened(redis.url) as store:
         assert await store.get_many([b"k"], str) == [None]
         assert (store.figures.corrupt, store.figures.misses, store.figures.errors) == (1, 1, 0)
@@ -136,14 +136,14 @@ async def test_a_corrupt_entry_is_a_miss(redis: RedisServer, data: bytes) -> Non
 
 
 async def test_a_value_without_time_to_live_was_not_written_by_a_store(redis: RedisServer) -> None:
-    redis.command("SET", b"breakwater:1:k", b"\x01" + msgspec.msgpack.encode([60.0, 600.0, "v"]))
+    redis.command("SET", b"breakwater:2:k", b"\x02" + msgspec.msgpack.encode([60.0, 60.0, 600.0, "v"]))
     async with opened(redis.url) as store:
         assert await store.get_many([b"k"], str) == [None]
         assert store.figures.corrupt == 1
 
 
 async def test_a_key_of_another_type_is_a_miss(redis: RedisServer) -> None:
-    redis.command("LPUSH", b"breakwater:1:k", "x")
+    redis.command("LPUSH", b"breakwater:2:k", "x")
     async with opened(redis.url) as store:
         await store.put_many({b"other": entry("v")})
         await until(lambda: store.figures.written == 1)
