@@ -450,6 +450,7 @@ def _service_meaning(path: Path, service: ServiceConfig, federation: FederationC
         findings.append(Finding((*path, "routes"), "the service has no REST address; add rest:"))
     findings += _endpoints_meaning((*path, "endpoints"), service)
     findings += _health_meaning((*path, "health"), service)
+    findings += _cache_meaning((*path, "cache"), service)
     return findings + [Finding((*path, "breaker", key), wrong) for key, wrong in _breaker_meaning(service)]
 
 
@@ -614,6 +615,21 @@ def _limits_meaning(path: Path, service: ServiceConfig, config: Config) -> list[
             findings.append(Finding((*path, key, "wait_s"), message))
     if concurrency.queue == 0 and ("concurrency", concurrency.wait_s) in waits and concurrency.wait_s > 0:
         findings.append(Finding((*path, "concurrency", "wait_s"), "has no queue to wait in; raise queue, or remove it"))
+    return findings
+
+
+def _cache_meaning(path: Path, service: ServiceConfig) -> list[Finding]:
+    cache = service.cache
+    findings = []
+    if cache.stale_while_revalidate_s > cache.stale_if_error_s:
+        reason = f"is longer than stale_if_error_s ({cache.stale_if_error_s:g}); a service that fails needs no less"
+        findings.append(Finding((*path, "stale_while_revalidate_s"), reason))
+    if cache.soft_timeout_s is not None and cache.soft_timeout_s >= service.timeout_s:
+        reason = f"is not shorter than the service's timeout_s ({service.timeout_s:g}), which would always come first"
+        findings.append(Finding((*path, "soft_timeout_s"), reason))
+    if cache.soft_timeout_s is not None and cache.stale_if_error_s == 0:
+        reason = "needs stale answers, and stale_if_error_s is 0; remove one of the two"
+        findings.append(Finding((*path, "soft_timeout_s"), reason))
     return findings
 
 

@@ -53,7 +53,11 @@ class RemoteSubgraphs:
     async def _receive(self, request: SubgraphRequest, shape: Shape | None) -> Received:
         scope: LoaderScope = request.context  # type: ignore[assignment]  # handed through the engine untouched
         upstream = self._upstreams[request.subgraph]
-        undivided = shape if shape is not None and not upstream.service.policy.cache.keeps and not upstream.service.routes else None
+        undivided = (
+            shape
+            if shape is not None and not upstream.service.policy.cache.keeps and not upstream.service.routes
+            else None
+        )
         operation = self._operation(request) if undivided is None else self._undivided(request, undivided)
         call = Call(operation, request.variables, scope.caller)
         try:

@@ -455,6 +455,25 @@ def test_a_wrong_file_is_refused_with_the_path_and_what_to_do(text: str, expecte
     assert findings(text) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("policy", "key", "reason"),
+    [
+        ("cache: { stale_while_revalidate_s: 20, stale_if_error_s: 10 }", "stale_while_revalidate_s", "longer than"),
+        (
+            "timeout_s: 2, cache: { soft_timeout_s: 2 }",
+            "soft_timeout_s",
+            "not shorter than the service's",
+        ),
+        ("cache: { soft_timeout_s: 1, stale_if_error_s: 0 }", "soft_timeout_s", "needs stale answers"),
+        ("cache: { not_found_s: 6 }", "not_found_s", "<= 5"),
+    ],
+)
+def test_times_of_the_cache_that_contradict_each_other_are_refused(policy: str, key: str, reason: str) -> None:
+    (found,) = findings(f"services: {{ crm: {{ rest: 'http://crm', {policy} }} }}")
+    assert found.startswith(f"line 1: services.crm.cache.{key}: ")
+    assert reason in found
+
+
 def test_all_errors_are_said_at_once_in_the_order_of_the_file() -> None:
     text = """
 server:
