@@ -1,8 +1,10 @@
 """The way of one operation, top to bottom, as named steps."""
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clients.call import ServedBy
 from gateway.context import RequestContext
 from gateway.errors import ErrorFormatter
 from gateway.execution import Asked, Executable, Executed
@@ -73,7 +75,15 @@ class OperationPipeline:
         headers = {"x-correlation-id": context.caller.correlation_id}
         if executed.plan is not None and self._runtime.config.development:
             headers["x-query-plan"] = _one_line(str(executed.plan))
+        if degraded and self._runtime.config.development and (stale := _stale(degraded)):
+            headers["x-cache"] = _one_line(stale)
         return Answer(data=executed.data, errors=entries, extensions=extensions, headers=headers)
+
+
+def _stale(degraded: Sequence[Mapping[str, Any]]) -> str:
+    """The services that were answered for from the cache, past their time; `extensions.upstreams` says more."""
+    services = dict.fromkeys(each["service"] for each in degraded if each["servedBy"] == ServedBy.STALE.name)
+    return ", ".join(f"STALE {service}" for service in services)
 
 
 def _one_line(plan: str) -> str:

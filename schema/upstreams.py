@@ -168,8 +168,12 @@ class UpstreamCache:
     """The kept answers of one upstream."""
 
     fresh: int = strawberry.field(description="Answers (rows, for batched calls) served without a call.")
-    stale: int = strawberry.field(description="Answers (rows) served in place of a failed call.")
-    misses: int = strawberry.field(description="Answers (rows) that a call was made for.")
+    stale: int = strawberry.field(description="Answers (rows) served past their time.")
+    misses: int = strawberry.field(description="Answers (rows) that were not fresh, the stale included.")
+    stale_ratio: float | None = strawberry.field(
+        description="Stale share of all answers (rows); null before any."
+    )
+    refreshes: int = strawberry.field(description="Calls made in the background, for rows served stale meanwhile.")
     oldest_stale_age_ms: int | None = strawberry.field(
         description="Age of the oldest answer served stale since the upstream last answered; null once it has."
     )
@@ -282,6 +286,8 @@ def _upstream(upstream: clients_upstream.Upstream, wall: Wall) -> Upstream:
         cache=UpstreamCache(
             fresh=cache.fresh,
             stale=cache.stale,
+            stale_ratio=cache.stale_ratio,
+            refreshes=cache.refreshes,
             misses=cache.misses,
             oldest_stale_age_ms=None if served.oldest_stale_s is None else round(served.oldest_stale_s * 1000),
         ),

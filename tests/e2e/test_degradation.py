@@ -77,6 +77,8 @@ async def test_when_both_are_down_the_last_good_rows_are_served_and_say_how_old_
     (note,) = answered.upstreams
     assert (note["servedBy"], note["reason"], note["count"]) == ("STALE", "SERVICE_UNAVAILABLE", 5)
     assert note["ageMs"] >= 0
+    assert answered.response.headers["x-cache"] == "STALE customers"
+    assert "x-cache" not in good.response.headers
     served = (
         await gateway.ask('{ upstreams(name: "customers") { servedBy { stale } cache { stale oldestStaleAgeMs } } }')
     ).data
