@@ -71,6 +71,8 @@ class Shop:
             await self.held.wait()
         self.running -= 1
         body = self.bodies.get(path, 404)
+        if isinstance(body, Response):
+            return body
         if isinstance(body, bytes):
             return Response(body, media_type="application/json")
         return Response(status_code=body) if isinstance(body, int) else JSONResponse(body)
@@ -372,6 +374,19 @@ async def test_what_rest_gave_stands_in_stale_when_both_fail() -> None:
     assert [read(answer) for answer in stale] == [read(answer) for answer in good]
     assert stale[0].served.by is ServedBy.STALE
     assert stale[1].served_row(0) == Served(ServedBy.STALE, "SERVICE_UNAVAILABLE", 0.0)
+
+
+async def test_a_fetch_of_several_bodies_is_kept_as_long_as_all_of_them_may_be() -> None:
+    lasting = JSONResponse(ANCHOR, headers={"cache-control": "max-age=60"})
+    hurried = JSONResponse(ANCHOR, headers={"cache-control": "max-age=10, no-store"})
+    cache = CachePolicy(max_age_s=60, stale_if_error_s=60)
+    async with rig(ROOTS | LIST, {"/products/p1": lasting, "/products/p2": hurried}, cache=cache) as made:
+        for document, by in (
+            ('{ a: product(upc: "p1") { name } b: product(upc: "p1") { name } }', ServedBy.FRESH),
+            ('{ a: product(upc: "p1") { name } b: product(upc: "p2") { name } }', ServedBy.REST),
+        ):
+            await made.ask(document)
+            assert (await made.ask(document)).served.by is by
 
 
 MUTATIONS = {"Mutation.sell": "POST /sales/{upc}"}
