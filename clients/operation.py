@@ -55,7 +55,7 @@ class Batch:
 
     def variables(self, keys: Sequence[Any]) -> dict[str, list[Any]]:
         """The variables that ask for `keys`."""
-        return {self.variable: [self.encode(key) for key in keys]}
+        return {self.variable: list(keys) if len(self.key) == 1 else [self.encode(key) for key in keys]}
 
     def encode(self, key: Any) -> Any:
         """A key as the upstream gets it."""

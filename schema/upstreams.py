@@ -170,9 +170,7 @@ class UpstreamCache:
     fresh: int = strawberry.field(description="Answers (rows, for batched calls) served without a call.")
     stale: int = strawberry.field(description="Answers (rows) served past their time.")
     misses: int = strawberry.field(description="Answers (rows) that were not fresh, the stale included.")
-    stale_ratio: float | None = strawberry.field(
-        description="Stale share of all answers (rows); null before any."
-    )
+    stale_ratio: float | None = strawberry.field(description="Stale share of all answers (rows); null before any.")
     refreshes: int = strawberry.field(description="Calls made in the background, for rows served stale meanwhile.")
     oldest_stale_age_ms: int | None = strawberry.field(
         description="Age of the oldest answer served stale since the upstream last answered; null once it has."

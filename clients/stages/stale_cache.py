@@ -3,7 +3,7 @@
 Batched calls are kept row by row, so a batch asks only for what it does not know and answers the rest when that fails.
 """
 
-from collections.abc import Awaitable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from cachetools import LRUCache
 
-from clients.call import Answer, Call, Handler, Keep, Served, ServedBy
+from clients.call import AS_POLICY, Answer, Call, Handler, Keep, Served, ServedBy
 from clients.clock import Clock
 from clients.errors import AttemptFailed, ServiceUnavailable, SoftTimeout, UpstreamError
 from clients.operation import Kind
@@ -127,7 +127,7 @@ class StaleCache:
             if entry is not None and (served := self._at_hand(key, entry, now)) is not None:
                 if served.by is ServedBy.STALE and served.reason is None:
                     self._refresh(call, key, [key], run)
-                self._count([served])
+                self._count(1, fresh=served.by is ServedBy.FRESH)
                 return Answer(entry.value, served)
             soft_timeout_s = self._soft_timeout_s([entry], now)
         self.figures.misses += 1
@@ -200,6 +200,7 @@ class StaleCache:
         now = self._clock.now()
         batch.asked = []
         alike: dict[float, Served] = {}  # fresh rows that were fetched together are served alike
+        fresh = 0
         for i, entry in enumerate(entries):
             if entry is None:
                 batch.asked.append(i)
@@ -210,11 +211,12 @@ class StaleCache:
                 batch.spare[i] = entry
                 continue
             if served.by is ServedBy.FRESH:
+                fresh += 1
                 alike[entry.produced_at] = served
             elif served.reason is None and batch.ids[i] not in self._refreshing:
                 batch.due.append(i)
             batch.values[i], batch.served[i] = entry.value, served
-        self._count(batch.served.values())
+        self._count(len(batch.served), fresh=fresh)
 
     def _at_hand(self, key: bytes, entry: Entry, now: float) -> Served | None:
         """How an entry is served without asking the upstream first; None when it must be asked."""
@@ -228,11 +230,10 @@ class StaleCache:
             return Served(ServedBy.STALE, wait.reason, age_s)
         return Served(ServedBy.STALE, None, age_s) if now < entry.revalidate_until else None
 
-    def _count(self, served: Collection[Served]) -> None:
-        fresh = sum(each.by is ServedBy.FRESH for each in served)
+    def _count(self, at_hand: int, *, fresh: int) -> None:
         self.figures.fresh += fresh
-        self.figures.stale += len(served) - fresh
-        self.figures.misses += len(served) - fresh
+        self.figures.stale += at_hand - fresh
+        self.figures.misses += at_hand - fresh
 
     def _soft_timeout_s(self, entries: Sequence[Entry | None], now: float) -> float | None:
         """How long the upstream is waited for; None: as long as it takes, because not all have a stale entry."""
@@ -327,13 +328,15 @@ class StaleCache:
         answer = await inner(call)
         if answer.problems:
             return answer
-        if answer.keep is None:
+        if answer.keep is None or (answer.keep is not AS_POLICY and self._is_useless(answer.keep)):
             await self._store.delete_many([key])  # older than what the client has seen now
         elif answer.value is None:
             await self._keep_absent([key], answer.keep)
         else:
-            times = self._times(answer.keep)
-            await self._put({key: Entry(answer.value, *times, max(1, answer.size))})
+            now, fresh_until, revalidate_until, stale_until = self._times(answer.keep)
+            size = answer.size or 1
+            entry = Entry(answer.value, now, fresh_until, revalidate_until, stale_until, size)
+            await self._store.put_many({key: entry})
         return answer
 
     async def _ask_rows(self, inner: Handler, call: Call, ids: tuple[bytes, ...]) -> Answer:
@@ -342,7 +345,7 @@ class StaleCache:
         spoilt = {p.index for p in answer.problems}
         if None in spoilt:
             return answer
-        if answer.keep is None:
+        if answer.keep is None or (answer.keep is not AS_POLICY and self._is_useless(answer.keep)):
             await self._store.delete_many(ids)
             return answer
         now, fresh_until, revalidate_until, stale_until = self._times(answer.keep)
@@ -355,27 +358,28 @@ class StaleCache:
             elif not (isinstance(value, UpstreamError) or i in spoilt):
                 kept[key] = Entry(value, now, fresh_until, revalidate_until, stale_until, size)
         if kept:
-            await self._put(kept)
+            await self._store.put_many(kept)
         # Beside errors, null may be what is left of an answer that failed elsewhere; and a 404 for the whole batch may
         # be a wrong route, which says nothing of each row.
         if absent and answer.size and not answer.problems:
             await self._keep_absent(absent, answer.keep)
         return answer
 
+    def _is_useless(self, keep: Keep) -> bool:
+        """Whether an entry would be of no use, fresh or stale."""
+        return min(self._policy.max_age_s, keep.fresh_s) + min(self._policy.stale_if_error_s, keep.stale_s) == 0
+
     def _times(self, keep: Keep) -> tuple[float, float, float, float]:
         """Of an entry made now; the same for all rows of a batch, which are fetched again together."""
         policy, now = self._policy, self._clock.now()
-        stretch = self._random.uniform(1 - _JITTER, 1 + _JITTER)
-        fresh_until = now + min(policy.max_age_s * stretch, keep.fresh_s)
-        stale_until = fresh_until + min(policy.stale_if_error_s * stretch, keep.stale_s)
-        revalidate_until = fresh_until + min(policy.stale_while_revalidate_s * stretch, keep.revalidate_s)
-        return now, fresh_until, min(revalidate_until, stale_until), stale_until
-
-    def _put(self, entries: dict[bytes, Entry]) -> Awaitable[None]:
-        """Keep entries that are made alike; those that are of no use replace older ones by nothing."""
-        some = next(iter(entries.values()))
-        useless = some.stale_until <= some.produced_at
-        return self._store.delete_many([*entries]) if useless else self._store.put_many(entries)
+        stretch = 1 - _JITTER + 2 * _JITTER * self._random.random()
+        fresh_s, stale_s = policy.max_age_s * stretch, policy.stale_if_error_s * stretch
+        revalidate_s = policy.stale_while_revalidate_s * stretch
+        if keep is not AS_POLICY:
+            fresh_s, stale_s = min(fresh_s, keep.fresh_s), min(stale_s, keep.stale_s)
+            revalidate_s = min(revalidate_s, keep.revalidate_s, stale_s)
+        fresh_until = now + fresh_s
+        return now, fresh_until, fresh_until + revalidate_s, fresh_until + stale_s
 
     async def _keep_absent(self, ids: list[bytes], keep: Keep) -> None:
         """What the upstream no longer knows is never served stale; that it does not know it is kept for a moment."""
