@@ -38,7 +38,7 @@ from tests.clients.support import (
     partial,
     rig,
 )
-from tests.testkit.upstream import Behaviour, Exchange, errors, hang, malformed, status
+from tests.testkit.upstream import Behaviour, Exchange, errors, hang, malformed, reset, status, truncated
 
 KEEP = CachePolicy(max_age_s=60, stale_if_error_s=600)
 STALE_ONLY = CachePolicy(max_age_s=0, stale_if_error_s=600)
@@ -112,12 +112,26 @@ async def test_a_stale_answer_stands_in_for_a_failed_call_and_says_why_and_how_o
             assert shown.degraded
 
 
-@pytest.mark.parametrize("behaviour", [status(500), status(503), status(429), malformed()])
+@pytest.mark.parametrize("behaviour", [status(500), status(503), status(429), malformed(), reset(), truncated()])
 async def test_stale_is_served_on_failures_of_every_kind(behaviour: Behaviour) -> None:
     async with rig(cache=STALE_ONLY) as made:
         await made.execute(ask_one())
         break_all(made, behaviour)
         assert (await made.execute(ask_one())).served.by is ServedBy.STALE
+
+
+async def test_stale_is_served_when_the_upstream_is_gone_or_silent() -> None:
+    async with rig("httpx", cache=STALE_ONLY, timeout_s=1) as made:
+        call = ask_one(declared=GRAPHQL_ONLY)
+        await made.execute(call)
+        made.script.graphql.behave(hang())
+        task = made.start(call)
+        await made.script.graphql.wait_for_calls(2)
+        await made.clock.advance(1)
+        assert (await task).served.reason == "UPSTREAM_TIMEOUT"
+        await made.script.refuse()
+        await made.clock.advance(30)
+        assert (await made.execute(call)).served.reason == "UPSTREAM_UNREACHABLE"
 
 
 async def test_stale_is_served_while_the_circuit_is_open_without_touching_the_wire() -> None:
