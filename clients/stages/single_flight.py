@@ -147,7 +147,7 @@ class SingleFlight:
         self._forget(flight)
         if flight.waiters:
             self._tell(flight, outcome)
-        if flight.landed is not None:
+        if flight.landed is not None and not flight.landed.done():
             flight.landed.set_result(None)
 
     def _tell(self, flight: _Flight, outcome: Answer | BaseException) -> None:

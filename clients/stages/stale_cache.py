@@ -6,6 +6,7 @@ Batched calls are kept row by row, so a batch asks only for what it does not kno
 from collections.abc import Awaitable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import compress
 from random import Random
 from typing import Any, TypeVar
 
@@ -121,11 +122,11 @@ class StaleCache:
         key = self._keys.whole(call)
         run = partial(self._ask, inner)
         entry, soft_timeout_s = None, None
-        if self._looks_first or key in self._waits:
+        if self._looks_first or self._why_wait(key, self._clock.now()) is not None:
             entry = await self._entry(key, call)
             now = self._clock.now()
             if entry is not None and (served := self._at_hand(key, entry, now)) is not None:
-                if served.by is ServedBy.STALE and served.reason is None:
+                if served.by is ServedBy.STALE and served.reason is None and key not in self._refreshing:
                     self._refresh(call, key, [key], run)
                 self._count(1, fresh=served.by is ServedBy.FRESH)
                 return Answer(entry.value, served)
@@ -191,7 +192,7 @@ class StaleCache:
         """What is at hand, and what must be asked for."""
         ids = self._keys.rows(call, keys)
         batch = _Batch(ids, call.operation.row | None, [None] * len(ids), {}, [*range(len(ids))], {}, [])
-        if self._looks_first or (len(self._waits) and any(key in self._waits for key in ids)):
+        if self._looks_first or (len(self._waits) and self._any_waits(ids)):
             self._look(batch, await self._store.get_many(ids, batch.kind))
         self.figures.misses += len(batch.asked)
         return batch
@@ -225,10 +226,22 @@ class StaleCache:
             return Served(ServedBy.FRESH, age_s=age_s)
         if now >= entry.stale_until:
             return None
-        wait = self._waits.get(key)
-        if wait is not None and now < wait.until:
-            return Served(ServedBy.STALE, wait.reason, age_s)
-        return Served(ServedBy.STALE, None, age_s) if now < entry.revalidate_until else None
+        reason = self._why_wait(key, now)
+        return Served(ServedBy.STALE, reason, age_s) if reason is not None or now < entry.revalidate_until else None
+
+    def _why_wait(self, key: bytes, now: float) -> str | None:
+        """Why there is to be no attempt for a key just now; None when there may be one."""
+        if key not in self._waits:
+            return None
+        wait = self._waits[key]
+        if now < wait.until:
+            return wait.reason
+        del self._waits[key]
+        return None
+
+    def _any_waits(self, ids: Iterable[bytes]) -> bool:
+        now = self._clock.now()
+        return any(self._why_wait(key, now) is not None for key in ids)
 
     def _count(self, at_hand: int, *, fresh: int) -> None:
         self.figures.fresh += fresh
@@ -326,6 +339,7 @@ class StaleCache:
     async def _ask(self, inner: Handler, call: Call, key: bytes) -> Answer:
         """Ask the upstream, and keep its answer."""
         answer = await inner(call)
+        self._waits.pop(key, None)
         if answer.problems:
             return answer
         if answer.keep is None or (answer.keep is not AS_POLICY and self._is_useless(answer.keep)):
@@ -345,8 +359,12 @@ class StaleCache:
         spoilt = {p.index for p in answer.problems}
         if None in spoilt:
             return answer
+        if len(self._waits):
+            for key in ids:
+                self._waits.pop(key, None)
         if answer.keep is None or (answer.keep is not AS_POLICY and self._is_useless(answer.keep)):
-            await self._store.delete_many(ids)
+            given = [not isinstance(value, UpstreamError) for value in answer.value]
+            await self._store.delete_many(list(compress(ids, given)))
             return answer
         now, fresh_until, revalidate_until, stale_until = self._times(answer.keep)
         size = max(1, answer.size // len(ids))

@@ -646,6 +646,30 @@ async def test_after_a_stale_answer_its_key_is_left_alone_for_a_while(call: Call
         assert (await made.execute(call)).served_row(0).by is ServedBy.GRAPHQL
 
 
+async def test_when_the_wait_is_over_nothing_of_it_is_left() -> None:
+    async with rig(cache=WAITING) as made:
+        await made.execute(ask(1, 2))
+        break_all(made)
+        await made.execute(ask(1, 2))
+        heal(made)
+        await made.clock.advance(30)
+        hits = made.store.figures.hits
+        assert served(await made.execute(ask(1, 2))) == [ServedBy.GRAPHQL] * 2
+        assert made.store.figures.hits == hits, "a healthy call does not look into the store"
+
+
+async def test_a_row_that_failed_beside_rows_that_must_not_be_kept_is_still_served_stale() -> None:
+    async with rig(cache=STALE_ONLY) as made:
+        await made.execute(ask(1, 2))
+        made.script.fail_key("2", code="INTERNAL_SERVER_ERROR")
+        made.script.graphql.behave(says_of_keeping(cache_control="no-store"))
+        assert served(await made.execute(ask(1, 2))) == [ServedBy.GRAPHQL, ServedBy.STALE]
+        break_all(made)
+        answer = await made.execute(ask(1, 2))
+        assert isinstance(answer.value[0], UpstreamError)
+        assert answer.value[1] == customer(2)
+
+
 async def test_retry_after_makes_the_wait_shorter_and_never_longer() -> None:
     for seconds, waits in (("5", 5), ("120", 30)):
         async with rig(cache=WAITING) as made:
