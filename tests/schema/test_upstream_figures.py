@@ -83,7 +83,10 @@ async def test_an_upstream_that_was_never_called_has_empty_figures() -> None:
 async def test_one_query_shows_rates_errors_stale_share_slow_operations_and_uptime_under_a_fault() -> None:
     clock = ManualClock()
     breaker = {"failures": 2, "open_s": 1000, "max_open_s": 1000}
-    async with running_gateway({"services": {"customers": {"breaker": breaker}}}, clock=clock) as gateway:
+    each_time = {"retry_after_stale_s": 0}
+    async with running_gateway(
+        {"services": {"customers": {"breaker": breaker, "cache": each_time}}}, clock=clock
+    ) as gateway:
         query = '{ customer(id: "1") { name } }'
         await gateway.ask(query)
         await clock.advance(10)
