@@ -8,14 +8,15 @@ median counts. CPU includes the transport's own thread.
 
 import argparse
 import asyncio
+import dataclasses
 import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import msgspec
 import uvloop
+from msgspec.structs import replace
 from pyreqwest.client import ClientBuilder
 
 from benchmarks import upstream
@@ -71,7 +72,7 @@ async def contenders(url: str) -> dict[str, Work]:
 
     def make(path: str, cache: CachePolicy, **more: object) -> Upstream:
         service = Service("crm", ServicePolicy(cache=cache), graphql=f"{url}{path}")
-        return Upstream(replace(service, **more), wire, MemoryStore(10_000, 10_000_000, SystemClock()))  # type: ignore[arg-type]
+        return Upstream(dataclasses.replace(service, **more), wire, MemoryStore(10_000, 10_000_000, SystemClock()))  # type: ignore[arg-type]
 
     off = make("/one", CachePolicy(stale_if_error_s=0))
     keeping = make("/one", CachePolicy())

@@ -2,9 +2,11 @@
 
 import enum
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from clients.endpoint import Endpoint
 from clients.errors import UpstreamError
@@ -33,8 +35,7 @@ class ServedBy(enum.StrEnum):
     """No service and no cache: the operation's default value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """On whose behalf a call is made, and until when.
 
     Attributes:
@@ -48,13 +49,15 @@ class Caller:
     correlation_id: str
     tenant: str | None = None
     user: str | None = None
-    authorization: str | None = field(default=None, repr=False)
+    authorization: str | None = None
     deadline: float | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Caller({self.request_id!r}, tenant={self.tenant!r}, user={self.user!r})"  # no credential, no header
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """An operation with its variables, on behalf of a caller.
 
     Attributes:
@@ -74,7 +77,7 @@ class Call:
     idempotency_key: str | None = None
     hedge: int = 0
     endpoint: Endpoint | None = None
-    tried: list[Endpoint] | None = field(default=None, compare=False)
+    tried: list[Endpoint] | None = None
 
     @property
     def repeatable(self) -> bool:
@@ -90,8 +93,7 @@ class Call:
         return replace(self, keys=tuple(keys), variables={**self.variables, **batch.variables(keys)})
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(msgspec.Struct, frozen=True):
     """How a value was served.
 
     Attributes:
@@ -109,8 +111,7 @@ class Served:
         return self.reason is not None or self.by is ServedBy.STALE
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """An error the upstream reported inside an otherwise usable answer.
 
     Attributes:
@@ -126,8 +127,7 @@ class Problem:
     extensions: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(msgspec.Struct, frozen=True):
     """How long an answer may be kept at most, as whoever gave it says; each period begins where the one before ends.
 
     Attributes:
@@ -153,8 +153,7 @@ AS_POLICY = Keep()
 """Nobody says anything: as long as the service's policy allows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What an upstream call gives.
 
     Attributes:
@@ -170,7 +169,7 @@ class Answer:
 
     value: Any
     served: Served
-    served_rows: Mapping[int, Served] = field(default_factory=dict)
+    served_rows: Mapping[int, Served] = {}
     problems: tuple[Problem, ...] = ()
     size: int = 0
     queued_s: float = 0.0

@@ -1,14 +1,14 @@
 """What the pipeline tells whoever listens: frozen records, and the Protocol that telemetry implements."""
 
 import enum
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from clients.call import Call, ProtocolName, Served
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptEvent:
+class AttemptEvent(msgspec.Struct, frozen=True):
     """One attempt on the wire has ended.
 
     Attributes:
@@ -48,8 +48,7 @@ class GaveUp(enum.StrEnum):
     """The circuit opened meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetryEvent:
+class RetryEvent(msgspec.Struct, frozen=True):
     """What follows on a failed attempt: another one, or none.
 
     Attributes:
@@ -66,8 +65,7 @@ class RetryEvent:
     gave_up: GaveUp | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CircuitEvent:
+class CircuitEvent(msgspec.Struct, frozen=True):
     """A circuit has changed its state.
 
     Attributes:
@@ -83,8 +81,7 @@ class CircuitEvent:
     operation: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointEvent:
+class EndpointEvent(msgspec.Struct, frozen=True):
     """One of a service's endpoints has changed its state: ejected, returning, failing its health checks, well again.
 
     Attributes:
@@ -100,8 +97,7 @@ class EndpointEvent:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ServedEvent:
+class ServedEvent(msgspec.Struct, frozen=True):
     """A call was answered, or failed for good (`served` is None)."""
 
     call: Call

@@ -4,11 +4,12 @@ Answers are kept and handed on as JSON text: whoever reads one gets objects of i
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from graphql import FieldNode, InlineFragmentNode, OperationDefinitionNode, parse
+from msgspec.structs import replace
 
 from clients.call import Call, Problem
 from clients.operation import Batch, GraphQLDocument, Kind, Operation

@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from clients.call import AS_POLICY, Answer, Call, Keep, Problem, ProtocolName, Served, ServedBy
 from clients.clock import Clock
@@ -33,8 +35,7 @@ _ABSENT_STATUSES = frozenset({404, 410})
 _UNKNOWN_ROUTE_STATUSES = frozenset({404, 405, 406, 410, 415, 501})
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One HTTP request, before the headers that every attempt gets."""
 
     method: str

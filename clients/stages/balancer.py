@@ -3,7 +3,7 @@
 Not in the chain of a service that has one endpoint.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from clients.call import Answer, Call, Handler
 from clients.clock import Clock

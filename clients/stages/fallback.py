@@ -4,10 +4,12 @@ What is left when none does stands outside of the stale cache: a stale answer is
 better than none (`Defaults`).
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Protocol, Self
 from weakref import WeakKeyDictionary
+
+from msgspec.structs import replace
 
 from clients.call import Answer, Call, Handler, ProtocolName, Served, ServedBy
 from clients.errors import ServiceUnavailable, UpstreamError
@@ -88,7 +90,9 @@ class Alternative:
         """The other service's answer."""
         operation = self._operations.get(call.operation)
         if operation is None:  # its hooks and errors are to name it, and not the service that it stands in for
-            operation = self._operations[call.operation] = replace(call.operation, service=self._upstream.service.name)
+            operation = self._operations[call.operation] = dataclasses.replace(
+                call.operation, service=self._upstream.service.name
+            )
         return await self._upstream.stand_in(replace(call, operation=operation))
 
 

@@ -6,7 +6,8 @@ the loser's goes back without a result.
 """
 
 import asyncio
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from clients.call import Answer, Call, Handler
 from clients.clock import Clock

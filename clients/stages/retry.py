@@ -3,8 +3,10 @@
 Full jitter after Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
+
+from msgspec.structs import replace
 
 from clients.call import Answer, Call, Handler, ProtocolName
 from clients.clock import Clock

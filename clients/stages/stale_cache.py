@@ -4,13 +4,14 @@ Batched calls are kept row by row, so a batch asks only for what it does not kno
 """
 
 from collections.abc import Awaitable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import compress
 from random import Random
 from typing import Any, TypeVar
 
 from cachetools import LRUCache
+from msgspec.structs import replace
 
 from clients.call import AS_POLICY, Answer, Call, Handler, Keep, Served, ServedBy
 from clients.clock import Clock

@@ -1,12 +1,12 @@
 """The wire's seam: bytes and headers out; status, headers and bytes in. One adapter a library stands behind it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class WireResponse:
+
+class WireResponse(msgspec.Struct, frozen=True):
     """A whole response: `headers` by lower-case name, `body` after decompression."""
 
     status: int

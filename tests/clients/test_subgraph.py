@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from starlette.responses import JSONResponse, Response
 
 from clients.call import Answer, Call, Problem, ServedBy

@@ -1,9 +1,9 @@
 """What is to be known about one upstream, and how it ends."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from clients.call import ProtocolName, ServedBy
 from clients.clock import SystemClock

@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from clients.call import ProtocolName
 from clients.errors import AttemptTimeout, ConnectFailed, DeadlineExceeded, Rejected, ServerFailed, ServiceUnavailable

@@ -3,10 +3,10 @@
 import asyncio
 import gc
 import weakref
-from dataclasses import replace
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from clients.call import Answer, Call, ProtocolName, Served, ServedBy
 from clients.errors import CircuitOpen, DeadlineExceeded, ServiceUnavailable, UpstreamError

@@ -1,9 +1,9 @@
 """Places around real calls: who gets one, who waits, who is refused, and what the circuit hears of it."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from clients.call import Call, ProtocolName, ServedBy
 from clients.errors import ConcurrencyLimitReached, DeadlineExceeded, ServerFailed

@@ -1,12 +1,13 @@
 """Beyond GraphQL and REST: another service, the last good answer, a default value, and the error; in this order."""
 
+import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from clients.call import Answer, Call, ProtocolName, Served, ServedBy
 from clients.errors import (
@@ -287,7 +288,7 @@ async def test_an_answer_of_the_alternative_is_better_than_a_stale_one_and_is_ke
 async def test_what_the_alternative_keeps_for_itself_does_not_hide_the_services_own_stale_answer() -> None:
     async with pair(cache=KEEPING, replica_cache=CachePolicy(max_age_s=600, stale_if_error_s=3600)) as (made, replica):
         call = ask_one()
-        in_person = replace(call, operation=replace(ONE, service="crm-replica"))
+        in_person = replace(call, operation=dataclasses.replace(ONE, service="crm-replica"))
         await replica.execute(in_person)
         await made.clock.advance(60)
         await made.execute(call)

@@ -1,9 +1,9 @@
 """A second attempt beside a slow first one: who wins, who pays, and that nobody is left behind."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from clients.call import Answer, Call, ProtocolName
 from clients.errors import ConnectionLost, DeadlineExceeded, Rejected, ServerFailed

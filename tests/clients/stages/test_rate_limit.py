@@ -1,9 +1,9 @@
 """Tokens around real calls: who goes, who waits in what order, and who is refused."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from clients.call import Call, ProtocolName
 from clients.errors import RateLimitReached

@@ -1,10 +1,11 @@
 import asyncio
+import dataclasses
 from collections import deque
-from dataclasses import replace
 from math import inf
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from clients.call import Answer, Call, ProtocolName, Served, ServedBy
 from clients.errors import (
@@ -362,7 +363,7 @@ async def test_an_idempotent_mutation_and_one_with_a_key_are_tried_again(call: C
 
 
 @pytest.mark.parametrize("behaviour", [status(503), status(429), reset(), status(408)])
-@pytest.mark.parametrize("declared", [TOUCH, replace(TOUCH, graphql=None)])
+@pytest.mark.parametrize("declared", [TOUCH, dataclasses.replace(TOUCH, graphql=None)])
 async def test_a_plain_mutation_is_sent_once_whatever_happens(behaviour: Behaviour, declared: Operation) -> None:
     async with rig(retry=THREE, hedge=HedgePolicy(after_s=0.1)) as made:
         for endpoint in (made.script.graphql, made.script.rest):

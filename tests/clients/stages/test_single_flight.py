@@ -2,10 +2,10 @@
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from clients.call import Answer, Call, Served, ServedBy
 from clients.errors import DeadlineExceeded, ServerFailed

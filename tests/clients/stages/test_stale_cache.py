@@ -1,13 +1,13 @@
 """Kept answers: fresh ones without a call, stale ones instead of a failed call, and never anybody else's."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from starlette.responses import JSONResponse, Response
 
 from clients.call import Answer, Call, Caller, ProtocolName, ServedBy
