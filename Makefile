@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install run test check format reference mutation clean
+.PHONY: install run test check format reference faults mutation clean
 
 install: $(STAMP)
 
@@ -37,6 +37,9 @@ mutation: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutation]'
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
+
+faults: $(STAMP)
+	$(BIN)/python -m tests.faults --write docs/fault-matrix.md
 
 clean:
 	rm -rf mutants .venv .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
