@@ -4,7 +4,7 @@ What a row's gateway is configured with beyond `world.POLICY` is in the row's `p
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -147,10 +147,10 @@ async def warmed_through_redis(world: World, folder: Path, stack: AsyncExitStack
                 await asyncio.sleep(0.05)
 
 
-async def warm(gateway: GatewayProcess) -> None:
+async def warm(gateway: GatewayProcess, keys: Sequence[str] = KEYS) -> None:
     """Have every row answered once, and every circuit see some health."""
-    for start in range(0, len(KEYS), _WARMING):
-        samples = await asyncio.gather(*(gateway.ask(SERVICES, key) for key in KEYS[start : start + _WARMING]))
+    for start in range(0, len(keys), _WARMING):
+        samples = await asyncio.gather(*(gateway.ask(SERVICES, key) for key in keys[start : start + _WARMING]))
         bad = [s for s in samples if any(f.by != "GRAPHQL" for f in s.fields.values()) or not s.fields]
         if bad:
             raise RuntimeError(f"before the fault: {bad[0]}\n{gateway.log()[-2000:]}")

@@ -20,7 +20,6 @@ RECOVERY_S = 10.0
 _IDLE_S = 4.0  # unused connections are kept this long, and are not left behind before
 _SETTLE_S = 10.0
 _OPEN_LOOK_RATE = 150.0
-_OPEN_LOOK_REQUESTS = 200
 _POLL_S = 0.05
 _NOTHING = "{ __typename }"
 
@@ -110,7 +109,7 @@ async def _measure(
     figures = Figures(requests=requests)
     services = list(SERVICES)
     if at.warm and row.host is None:
-        await warm(gateway)
+        await warm(gateway, KEYS[: 2 * requests])
     for document in (services, at.failing):
         await gateway.prime(document)
     await gateway.circuits()
@@ -228,7 +227,7 @@ async def _look_while_open(
         nothing.append(time.monotonic() - began)
         return await gateway.ask([service], key)
 
-    samples = await steadily(ask, rate=_OPEN_LOOK_RATE, requests=_OPEN_LOOK_REQUESTS)
+    samples = await steadily(ask, rate=_OPEN_LOOK_RATE, requests=2 * figures.requests)
     samples.sort(key=lambda sample: sample.took_s)
     local = samples[: max(0, len(samples) - (attempts() - before))]
     if figures.opened_s is not None:
