@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 import time
@@ -27,12 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--write", type=Path, help="the page; default: the terminal alone")
     options = parser.parse_args(arguments)
-    began = time.monotonic()
+    began, load = time.monotonic(), os.getloadavg()[0]
     measured = uvloop.run(_run_all(options.only, options.at))
     missed = sum(bool(each.missed) for each in measured)
     _say(f"{len(measured)} rows in {(time.monotonic() - began) / 60:.1f} minutes, {missed} with a miss")
     if options.write is not None:
-        options.write.write_text(page(measured), encoding="utf-8")
+        options.write.write_text(page(measured, load=load), encoding="utf-8")
 
 
 async def _run_all(only: str, which: str) -> list[Measured]:

@@ -53,8 +53,13 @@ class Measured:
         return [f"{e.says} ({e.found(self.figures)})" for e in self.expectations if not e.holds(self.figures)]
 
 
-def page(measured: Sequence[Measured]) -> str:
-    """The whole page."""
+def page(measured: Sequence[Measured], *, load: float) -> str:
+    """The whole page.
+
+    Args:
+        measured: every row, in the order of the table.
+        load: the machine's load average before the run.
+    """
     met = sum(not each.missed for each in measured)
     lines = [
         "# Fault matrix",
@@ -64,7 +69,7 @@ def page(measured: Sequence[Measured]) -> str:
         f"Written by `{COMMAND}`. Each row breaks upstreams on real sockets and asks a gateway that runs in a process "
         "of its own; what is not as it should be is printed as **missed**.",
         "",
-        f"{met} of {len(measured)} rows are as expected. {_machine()}",
+        f"{met} of {len(measured)} rows are as expected. {_machine(load)}",
         "",
         *_explained(),
         "",
@@ -77,11 +82,12 @@ def page(measured: Sequence[Measured]) -> str:
     return "\n".join(lines)
 
 
-def _machine() -> str:
+def _machine(load: float) -> str:
     cores = f"{len(os.sched_getaffinity(0))} cores ({platform.machine()}, {platform.system()})"
     python = f"{platform.python_implementation()} {platform.python_version()}"
     shared = "the upstreams, the proxies and the clients share them with the gateway"
-    return f"Measured on {cores} with {python}; {shared}."
+    busy = f"Before the run the load average was {load:.1f}"
+    return f"Measured on {cores} with {python}; {shared}. {busy}: what others did there is in the times below."
 
 
 def _explained() -> list[str]:
