@@ -14,8 +14,8 @@ import uvloop
 from tests.faults.drills import Drill, drills
 from tests.faults.figures import Figures
 from tests.faults.report import Measured, page
-from tests.faults.rows import Row, rows
-from tests.faults.script import ALL_CIRCUMSTANCES, Circumstances, run
+from tests.faults.rows import ALL_CIRCUMSTANCES, Circumstances, Row, rows
+from tests.faults.script import run
 from tests.testkit.certificates import make_certificates
 
 

@@ -19,7 +19,7 @@ from tests.faults import fast_upstream
 from tests.faults.fields import SERVICES
 from tests.faults.figures import Expectation, Figures, more_at_least, more_at_most, percentile
 from tests.faults.process import GatewayProcess, Sample
-from tests.faults.world import DEADLINE_S, Site, open_world
+from tests.faults.world import DEADLINE_S, KEYS, TOP, Site, merged, open_world
 from tests.testkit.balancer import balancer
 from tests.testkit.fault_proxy import Fault, FaultProxy
 from tests.testkit.redis import RedisServer
@@ -293,16 +293,9 @@ async def wall_clock_jumps(folder: Path) -> Figures:
 async def three_times_capacity(folder: Path, *, seconds: float = 5.0, clients: int = 32) -> Figures:
     """The gateway's own limit: as much as it can do, then three times that. Good is what has its data in time."""
     with fast_upstream.running() as url:
-        services = {
-            name: {"graphql": f"{url}/graphql", "retry": {"attempts": 1}, "breaker": {"failures": 1_000_000}}
-            for name in SERVICES
-        }
-        config = {
-            "imports": ["tests.faults.fields"],
-            "server": {"request_timeout_s": DEADLINE_S},
-            "log": {"format": "json", "level": "error"},
-            "services": services,
-        }
+        policy = {"retry": {"attempts": 1}, "breaker": {"failures": 1_000_000}}
+        services = {name: {"graphql": f"{url}/graphql", **policy} for name in SERVICES}
+        config = merged(TOP, {"log": {"level": "error"}, "services": services})
         wire = PyreqwestWire(WireOptions(max_connections=20_000, give_up_s=30))
         async with GatewayProcess(config, folder) as gateway:
             peak = await _closed_loop(wire, gateway.url, clients, seconds)
@@ -317,18 +310,26 @@ async def three_times_capacity(folder: Path, *, seconds: float = 5.0, clients: i
 _QUERY = "query ($id: ID!) { order(id: $id) { text } }"
 
 
-async def _asked(wire: PyreqwestWire, url: str, key: int) -> tuple[bool, float]:
-    """Whether one request was answered with its data, and in how many seconds."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What became of one request: `lost` without a response of status 200, `good` with its data."""
+
+    lost: bool
+    good: bool
+    took_s: float
+
+
+async def _asked(wire: PyreqwestWire, url: str, key: int, **headers: str) -> _Asked:
+    """Ask for one row."""
     body = json.dumps({"query": _QUERY, "variables": {"id": str(key)}}).encode()
+    headers["content-type"] = "application/json"
     began = time.monotonic()
     try:
-        response = await wire.send(
-            "POST", f"{url}/graphql", {"content-type": "application/json"}, body, max_body_bytes=100_000
-        )
+        response = await wire.send("POST", f"{url}/graphql", headers, body, max_body_bytes=100_000)
     except WireError:
-        return False, time.monotonic() - began
-    good = response.status == 200 and b'"errors"' not in response.body
-    return good, time.monotonic() - began
+        return _Asked(lost=True, good=False, took_s=time.monotonic() - began)
+    lost = response.status != 200
+    return _Asked(lost, not lost and b'"errors"' not in response.body, time.monotonic() - began)
 
 
 async def _closed_loop(wire: PyreqwestWire, url: str, clients: int, seconds: float) -> float:
@@ -341,8 +342,7 @@ async def _closed_loop(wire: PyreqwestWire, url: str, clients: int, seconds: flo
         key = number
         while (now := time.monotonic()) < until:
             key += clients
-            good, _ = await _asked(wire, url, key)
-            count += good and now >= counting_from
+            count += (await _asked(wire, url, key)).good and now >= counting_from
 
     await asyncio.gather(*(client(number) for number in range(clients)))
     return count / seconds
@@ -357,11 +357,11 @@ async def _open_loop(wire: PyreqwestWire, url: str, rate: float, seconds: float)
 
     async def one(key: int) -> None:
         nonlocal refused
-        good, took_s = await _asked(wire, url, key)
-        if good and took_s <= DEADLINE_S + 0.05:
+        asked = await _asked(wire, url, key)
+        if asked.good and asked.took_s <= DEADLINE_S + 0.05:
             good_at.append(time.monotonic() - began)
-            took.append(took_s)
-        refused += not good
+            took.append(asked.took_s)
+        refused += not asked.good
 
     offered = int(rate * (seconds + 1))
     async with asyncio.TaskGroup() as group:
@@ -414,20 +414,12 @@ async def rolling_restart(folder: Path, *, number: signal.Signals, rate: float =
             for gateway in (one, two):
                 await gateway.prime(["orders"])
             wire = PyreqwestWire(WireOptions(give_up_s=30))
-            asking: list[asyncio.Task[bool]] = []
-
-            async def ask(key: str) -> bool:
-                body = json.dumps({"query": _QUERY, "variables": {"id": key}}).encode()
-                headers = {"content-type": "application/json", "connection": "close"}
-                try:
-                    response = await wire.send("POST", f"{between.url}/graphql", headers, body, max_body_bytes=100_000)
-                except WireError:
-                    return False
-                return response.status == 200 and b'"errors"' not in response.body
+            asking: list[asyncio.Task[_Asked]] = []
 
             async def load() -> None:
                 while True:
-                    asking.append(asyncio.create_task(ask(str(len(asking) % 200 + 1))))
+                    key = len(asking) % len(KEYS) + 1
+                    asking.append(asyncio.create_task(_asked(wire, between.url, key, connection="close")))
                     await asyncio.sleep(1 / rate)
 
             loading = asyncio.create_task(load())
@@ -443,7 +435,8 @@ async def rolling_restart(folder: Path, *, number: signal.Signals, rate: float =
             figures = Figures(requests=len(answered))
             figures.more = {
                 "requests": len(answered),
-                "lost": sum(not good for good in answered),
+                "lost": sum(each.lost for each in answered),
+                "answered with an error": sum(not each.lost and not each.good for each in answered),
                 "sent on to the other instance": between.moved_on,
             }
             return figures
@@ -459,9 +452,10 @@ async def misses(folder: Path, *, crowd: int = CROWD) -> Figures:
         site.upstream.graphql.behave(hang)
         asking = [asyncio.create_task(gateway.ask(["orders"], "1")) for _ in range(crowd)]
         tasks = -1
-        while (now := await gateway.tasks()) != tasks or now < idle + crowd:  # until all of them wait
-            tasks = now
-            await asyncio.sleep(0.2)
+        async with asyncio.timeout(_PATIENCE_S):
+            while (now := await gateway.tasks()) != tasks or now < idle + crowd:  # until all of them wait
+                tasks = now
+                await asyncio.sleep(0.2)
         hang.release()
         samples = await asyncio.gather(*asking)
         figures = Figures(requests=crowd)

@@ -123,8 +123,6 @@ def _plain(value: float | None) -> str:
     return "nothing" if value is None else f"{value:.4g}"
 
 
-# --- what the rows expect; the numbers are those of the project's own promises ---
-
 _BUDGET_FLOOR = 10
 """Retries that a budget lets through before it knows anything."""
 

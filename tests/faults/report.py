@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from tests.faults.drills import Drill
 from tests.faults.figures import NOTHING, Expectation, Figures, percent, seconds
-from tests.faults.rows import Row
-from tests.faults.script import Circumstances
+from tests.faults.rows import Circumstances, Row
 
 COMMAND = "make faults"
 _COLUMNS = (

@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from clients.call import ProtocolName
 from tests.faults.breakages import (
     AsksToWait,
     Breakage,
@@ -47,14 +48,11 @@ from tests.faults.figures import (
     recovers_within,
 )
 from tests.faults.process import GatewayProcess
-from tests.faults.world import KEYS, MAX_OPEN_S, TIMEOUT_S, World
+from tests.faults.world import BOTH, KEYS, MAX_OPEN_S, TIMEOUT_S, World
 from tests.testkit.certificates import Certificates
 from tests.testkit.fault_proxy import Fault
 from tests.testkit.redis import RedisServer
 from tests.testkit.upstream import errors, html, huge, malformed, status, wrong_shape
-
-if TYPE_CHECKING:
-    from tests.faults.script import Circumstances
 
 _MID_BODY = 300
 """Bytes of an answer after which its head is out and its body is not: see `process.text_of`."""
@@ -63,6 +61,45 @@ _RECOVERY = recovers_within(MAX_OPEN_S * 1.1 + TIMEOUT_S)
 
 _WARMING = 5
 """Rows asked for at once before the fault; gently, so that no call is slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Under which a row is run.
+
+    Attributes:
+        warm: every row was answered once before.
+        everything: all three services fail, not just the first.
+        protocols: the ones that fail.
+    """
+
+    warm: bool
+    everything: bool
+    protocols: tuple[ProtocolName, ...] = BOTH
+
+    def __str__(self) -> str:
+        who = "all" if self.everything else "one"
+        which = "" if self.protocols == BOTH else ", GraphQL only"
+        return f"{'warm' if self.warm else 'cold'}, {who}{which}"
+
+    @property
+    def graphql_only(self) -> bool:
+        """REST is well."""
+        return self.protocols != BOTH
+
+    @property
+    def failing(self) -> list[str]:
+        """The services that fail."""
+        return list(SERVICES) if self.everything else list(SERVICES)[:1]
+
+
+ALL_CIRCUMSTANCES = (
+    Circumstances(warm=False, everything=False),
+    Circumstances(warm=True, everything=False),
+    Circumstances(warm=False, everything=True),
+    Circumstances(warm=True, everything=True),
+    Circumstances(warm=False, everything=False, protocols=(ProtocolName.GRAPHQL,)),
+)
 
 Warmed = Callable[[World, Path, AsyncExitStack, dict[str, Any]], Awaitable[None]]
 
@@ -102,7 +139,7 @@ class Row:
     counted_by_log: bool = False
     rate: float = 40.0
 
-    def expectations(self, at: "Circumstances") -> Iterator[Expectation]:
+    def expectations(self, at: Circumstances) -> Iterator[Expectation]:
         """Everything that should hold."""
         yield from (ALWAYS_A_RESPONSE, INTACT, IN_BUDGET, ENDS_IN_TIME)
         yield from (each for each in self.expected if not (at.graphql_only and each is OPEN_IS_FAST))

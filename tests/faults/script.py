@@ -13,8 +13,8 @@ from clients.call import ProtocolName
 from tests.faults.fields import SERVICES
 from tests.faults.figures import Figures, percentile
 from tests.faults.process import CircuitSeen, Field, GatewayProcess, Sample
-from tests.faults.rows import Row, warm
-from tests.faults.world import BOTH, KEYS, World, open_world
+from tests.faults.rows import Circumstances, Row, warm
+from tests.faults.world import KEYS, World, open_world
 
 RECOVERY_S = 10.0
 _IDLE_S = 4.0  # unused connections are kept this long, and are not left behind before
@@ -22,45 +22,6 @@ _SETTLE_S = 10.0
 _OPEN_LOOK_RATE = 150.0
 _POLL_S = 0.05
 _NOTHING = "{ __typename }"
-
-
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """Under which a row is run.
-
-    Attributes:
-        warm: every row was answered once before.
-        everything: all three services fail, not just the first.
-        protocols: the ones that fail.
-    """
-
-    warm: bool
-    everything: bool
-    protocols: tuple[ProtocolName, ...] = BOTH
-
-    def __str__(self) -> str:
-        who = "all" if self.everything else "one"
-        which = "" if self.protocols == BOTH else ", GraphQL only"
-        return f"{'warm' if self.warm else 'cold'}, {who}{which}"
-
-    @property
-    def graphql_only(self) -> bool:
-        """REST is well."""
-        return self.protocols != BOTH
-
-    @property
-    def failing(self) -> list[str]:
-        """The services that fail."""
-        return list(SERVICES) if self.everything else list(SERVICES)[:1]
-
-
-ALL_CIRCUMSTANCES = (
-    Circumstances(warm=False, everything=False),
-    Circumstances(warm=True, everything=False),
-    Circumstances(warm=False, everything=True),
-    Circumstances(warm=True, everything=True),
-    Circumstances(warm=False, everything=False, protocols=(ProtocolName.GRAPHQL,)),
-)
 
 
 @dataclass(slots=True)

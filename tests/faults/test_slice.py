@@ -11,8 +11,8 @@ import pytest
 from tests.faults.drills import drills, hang_ups, misses, sigterm
 from tests.faults.figures import Figures
 from tests.faults.report import Measured
-from tests.faults.rows import Row, rows
-from tests.faults.script import Circumstances, run
+from tests.faults.rows import Circumstances, Row, rows
+from tests.faults.script import run
 from tests.faults.world import merged
 from tests.testkit.certificates import make_certificates
 

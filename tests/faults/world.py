@@ -41,6 +41,13 @@ POLICY: dict[str, Any] = {
 """What every service of the matrix is configured with, times scaled down; rows add to it. `probe_timeout_s` stays at
 its 30 s on purpose: a probe's permit that is lost keeps the circuit from closing for longer than a row waits."""
 
+TOP: dict[str, Any] = {
+    "imports": ["tests.faults.fields"],
+    "server": {"request_timeout_s": DEADLINE_S},
+    "log": {"format": "json", "level": "warning"},
+}
+"""The rest of the configuration of every gateway of the matrix."""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -100,15 +107,7 @@ class World:
                 {"graphql": urls[ProtocolName.GRAPHQL] + "/graphql", "rest": urls[ProtocolName.REST] + "/api"},
                 policy or {},
             )
-        return merged(
-            {
-                "imports": ["tests.faults.fields"],
-                "server": {"request_timeout_s": DEADLINE_S},
-                "log": {"format": "json", "level": "warning"},
-                "services": services,
-            },
-            top or {},
-        )
+        return merged(TOP, {"services": services}, top or {})
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
