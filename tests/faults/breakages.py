@@ -146,6 +146,17 @@ class AsksToWait:
         return JSONResponse({"error": "later"}, self.status, headers={"retry-after": value})
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """An upstream that asks to wait, in both protocols, and sees who does not."""
+
+    waits: AsksToWait
+
+    def broken(self, site: Site, protocols: Sequence[ProtocolName]) -> contextlib.AbstractAsyncContextManager[None]:
+        """Broken inside, mended after."""
+        return InTheUpstream(lambda: self.waits).broken(site, protocols)
+
+
 def in_seconds(seconds: float) -> Callable[[float], tuple[str, float]]:
     """Retry-After in seconds."""
     return lambda now: (f"{seconds:g}", now + seconds if seconds > 0 else float("inf"))

@@ -20,6 +20,7 @@ from tests.faults.breakages import (
     FromTheStart,
     InTheUpstream,
     OnTheWire,
+    Watched,
     at_a_date,
     in_seconds,
     sometimes,
@@ -156,21 +157,7 @@ class Row:
     def add_figures(breakage: Breakage, figures: Figures) -> None:
         """Take over what the breakage itself has seen."""
         if isinstance(breakage, Watched):
-            figures.more["impatient"] = breakage.impatient
-
-
-class Watched(InTheUpstream):
-    """An upstream that asks to wait, in both protocols, and sees who does not."""
-
-    def __init__(self, code: int, write: Callable[[float], tuple[str, float]]) -> None:
-        waits = AsksToWait(code, write)
-        super().__init__(lambda: waits)
-        self._waits = waits
-
-    @property
-    def impatient(self) -> int:
-        """Attempts that came too soon."""
-        return self._waits.impatient
+            figures.more["impatient"] = breakage.waits.impatient
 
 
 async def warmed_through_redis(world: World, folder: Path, stack: AsyncExitStack, config: dict[str, Any]) -> None:
@@ -345,34 +332,33 @@ def rows(certificates: Certificates) -> list[Row]:
         Row(
             name="429 with Retry-After: 1",
             group=ASKS_TO_WAIT,
-            breakage=lambda: Watched(429, in_seconds(1)),
+            breakage=lambda: Watched(AsksToWait(429, in_seconds(1))),
             expected=(PATIENT,),
-            rest_at_once=False,
         ),
         Row(
             name="503 with Retry-After: 1",
             group=ASKS_TO_WAIT,
-            breakage=lambda: Watched(503, in_seconds(1)),
+            breakage=lambda: Watched(AsksToWait(503, in_seconds(1))),
             expected=(PATIENT, OPENS),
             rest_at_once=False,
         ),
         Row(
             name="503 with Retry-After as a date",
             group=ASKS_TO_WAIT,
-            breakage=lambda: Watched(503, at_a_date),
+            breakage=lambda: Watched(AsksToWait(503, at_a_date)),
             expected=(PATIENT, OPENS),
             rest_at_once=False,
         ),
         Row(
             name="429 with Retry-After: 86400",
             group=ASKS_TO_WAIT,
-            breakage=lambda: Watched(429, in_seconds(86_400)),
+            breakage=lambda: Watched(AsksToWait(429, in_seconds(86_400))),
             expected=(PATIENT, FAILS_FAST),
         ),
         Row(
             name="503 with Retry-After: -1",
             group=ASKS_TO_WAIT,
-            breakage=lambda: Watched(503, in_seconds(-1)),
+            breakage=lambda: Watched(AsksToWait(503, in_seconds(-1))),
             expected=(PATIENT, OPENS, FAILS_FAST),
         ),
         Row(
