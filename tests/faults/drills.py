@@ -130,7 +130,7 @@ def drills() -> list[Drill]:
 
 async def recovery_under_a_crowd(folder: Path, *, crowd: int = CROWD) -> Figures:
     """An open circuit meets a crowd just as it may probe, and an upstream that takes its time to come back."""
-    calm = {"timeout_s": 20.0, "retry": {"attempts": 1}, "breaker": {"slow_call_s": None, "failure_rate": None}}
+    calm = {"timeout_s": 20.0, "retry": {"attempts": 1}, "breaker": {"failure_rate": None}}
     async with _one(folder, calm, deadline_s=40.0, keys=crowd + 1) as (site, gateway):
         await _open_circuits(site, gateway)
         hang = Hang()
@@ -167,7 +167,7 @@ async def recovery_under_a_crowd(folder: Path, *, crowd: int = CROWD) -> Figures
 
 async def hang_ups(folder: Path, *, clients: int = 300, places: int = 100) -> Figures:
     """Clients that leave while their calls are under way, and one that leaves with the only probe."""
-    policy = {"timeout_s": 20.0, "max_connections": places, "breaker": {"slow_call_s": None}}
+    policy = {"timeout_s": 20.0, "max_connections": places}
     async with _one(folder, policy, deadline_s=40.0, keys=clients) as (site, gateway):
         await gateway.prime(["orders"])
         tasks_before = await gateway.tasks()
@@ -232,7 +232,7 @@ async def redis_fails(
             gateways = []
             for port in (well.port, proxy.port):
                 redis = {"url": f"redis://127.0.0.1:{port}/0"}
-                config = world.config({"cache": {"max_age_s": 60}, "breaker": {"slow_call_s": None}}, {"redis": redis})
+                config = world.config({"cache": {"max_age_s": 60}}, {"redis": redis})
                 gateway = await stack.enter_async_context(GatewayProcess(config, folder))
                 await gateway.prime(SERVICES)
                 for key in range(10):  # connections and code paths that the first requests pay for
@@ -381,7 +381,7 @@ async def _open_loop(wire: PyreqwestWire, url: str, rate: float, seconds: float)
 
 async def sigterm(folder: Path, *, requests: int = 100) -> Figures:
     """Told to stop while its upstreams are working for clients."""
-    policy = {"timeout_s": 20.0, "breaker": {"slow_call_s": None}}
+    policy = {"timeout_s": 20.0}
     async with _one(folder, policy, deadline_s=40.0, keys=requests) as (site, gateway):
         hang = Hang()
         site.upstream.graphql.behave(hang)
@@ -405,7 +405,7 @@ async def sigterm(folder: Path, *, requests: int = 100) -> Figures:
 async def rolling_restart(folder: Path, *, number: signal.Signals, rate: float = 30.0) -> Figures:
     """Two instances behind a balancer, ended and started again one after the other, under a steady load."""
     async with open_world() as world:
-        config = world.config({"breaker": {"slow_call_s": None}})
+        config = world.config()
         async with (
             GatewayProcess(config, folder) as one,
             GatewayProcess(config, folder) as two,
@@ -444,7 +444,7 @@ async def rolling_restart(folder: Path, *, number: signal.Signals, rate: float =
 
 async def misses(folder: Path, *, crowd: int = CROWD) -> Figures:
     """A crowd asks for one row that is in no cache, while its upstream takes its time."""
-    policy = {"timeout_s": 50.0, "breaker": {"slow_call_s": None}}
+    policy = {"timeout_s": 50.0}
     async with _one(folder, policy, deadline_s=55.0, keys=1) as (site, gateway):
         await gateway.prime(["orders"])
         idle = await gateway.tasks()

@@ -18,7 +18,7 @@ from tests.testkit.certificates import make_certificates
 
 _COLD_ALL = Circumstances(warm=False, everything=True)
 _WARM_ONE = Circumstances(warm=True, everything=False)
-_GENEROUS = {"timeout_s": 2.0, "breaker": {"slow_call_s": None, "failure_rate": None}}
+_GENEROUS = {"timeout_s": 2.0, "breaker": {"failure_rate": None}}
 _SLICE = {
     "refused": _WARM_ONE,
     "black hole: reads, never answers": _WARM_ONE,

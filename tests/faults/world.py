@@ -27,8 +27,6 @@ POLICY: dict[str, Any] = {
     "breaker": {
         "failures": 5,
         "failure_rate": 0.5,
-        "slow_call_s": 0.6,
-        "slow_rate": 0.5,
         "window": 50,
         "minimum_calls": 10,
         "open_s": OPEN_S,
