@@ -139,7 +139,8 @@ class AsksToWait:
     async def __call__(self, exchange: Exchange) -> Response:
         """Count, and say it again."""
         now = time.time()
-        request_id = f"{exchange.call.protocol} {exchange.call.headers.get('x-request-id', '')}"
+        headers = exchange.call.headers
+        request_id = f"{headers['host']} {headers.get('x-request-id', '')}"  # the host tells service and protocol
         if now < self._told.get(request_id, 0.0) - _TIMERS_MAY_BE_EARLY_S:
             self.impatient += 1
         value, self._told[request_id] = self.write(now)

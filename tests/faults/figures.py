@@ -159,7 +159,8 @@ OPEN_IS_FAST = Expectation(
     lambda f: f"{seconds(f.open_p99_s)}; asked for nothing at all {seconds(f.nothing_p99_s)}",
     timed=True,
 )
-MEMORY_BOUNDED = at_most("memory grows < 60 MB", lambda f: f.grown_mb, 60, show=_plain)
+MEMORY_BOUNDED = at_most("memory grows < 200 MB", lambda f: f.grown_mb, 200, show=_plain)
+"""All places of one service (100) may hold as much as is allowed (1 MB), and buffers as much again."""
 FAILS_FAST = at_most("p99 < 0.5 s: no waiting for what cannot come", lambda f: f.p99_s, 0.5, show=seconds, timed=True)
 PATIENT = more_at_most("no attempt before it may", "impatient", 0)
 
