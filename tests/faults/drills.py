@@ -342,7 +342,8 @@ async def _closed_loop(wire: PyreqwestWire, url: str, clients: int, seconds: flo
         key = number
         while (now := time.monotonic()) < until:
             key += clients
-            count += (await _asked(wire, url, key)).good and now >= counting_from
+            asked = await _asked(wire, url, key)  # by itself: += around an await adds to what was before it
+            count += asked.good and now >= counting_from
 
     await asyncio.gather(*(client(number) for number in range(clients)))
     return count / seconds
