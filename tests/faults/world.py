@@ -33,7 +33,7 @@ POLICY: dict[str, Any] = {
         "max_open_s": MAX_OPEN_S,
         "probes": 1,
     },
-    "cache": {"stale_if_error_s": 600},
+    "cache": {"stale_if_error_s": 600, "retry_after_stale_s": OPEN_S},
     "max_body_bytes": 1_000_000,
 }
 """What every service of the matrix is configured with, times scaled down; rows add to it. `probe_timeout_s` stays at
