@@ -2,9 +2,18 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Protocol
+
+
+class Timer(Protocol):
+    """A callback that is to come."""
+
+    def cancel(self) -> None:
+        """Let it not come."""
+        ...
 
 
 class Clock(Protocol):
@@ -26,6 +35,10 @@ class Clock(Protocol):
         """A block that raises TimeoutError once it has run for `delay_s` seconds."""
         ...
 
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """Have something called in `delay_s` seconds. Holds nothing up: a pending timer is no task."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -40,3 +53,7 @@ class SystemClock:
     def timeout(self, delay_s: float) -> asyncio.Timeout:
         """`asyncio.timeout`: relative, because uvloop's loop time has another origin than `now`."""
         return asyncio.timeout(delay_s)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """`call_later` of the running loop."""
+        return asyncio.get_running_loop().call_later(delay_s, callback)

@@ -12,6 +12,16 @@ DEFAULT_FORWARD = ("x-request-id", "x-correlation-id")
 _NOT_VARYING = frozenset({*DEFAULT_FORWARD, "authorization", "x-tenant-id", "x-user-id"})
 
 
+_OF_CALLER = {
+    "x-request-id": "request_id",
+    "x-correlation-id": "correlation_id",
+    "authorization": "authorization",
+    "x-tenant-id": "tenant",
+    "x-user-id": "user",
+}
+"""Headers that are not taken from the client as they are, and what of the caller stands for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """A service of gateway.yaml.
@@ -47,18 +57,13 @@ class Service:
 
     def forwarded(self, caller: Caller) -> dict[str, str]:
         """The caller's headers that this service is sent."""
-        values = {
-            "x-request-id": caller.request_id,
-            "x-correlation-id": caller.correlation_id,
-            "authorization": caller.authorization,
-            "x-tenant-id": caller.tenant,
-            "x-user-id": caller.user,
-        }
-        return {
-            name: value
-            for name in self.forward
-            if (value := values[name] if name in values else caller.headers.get(name)) is not None
-        }
+        found = {}
+        for name in self.forward:
+            known = _OF_CALLER.get(name)
+            value = caller.headers.get(name) if known is None else getattr(caller, known)
+            if value is not None:
+                found[name] = value
+        return found
 
     @property
     def varying(self) -> tuple[str, ...]:

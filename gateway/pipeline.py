@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clients.call import ServedBy
+from clients.timeouts import Timeouts
 from gateway.context import RequestContext
 from gateway.errors import ErrorFormatter
 from gateway.execution import Asked, Executable, Executed
@@ -31,6 +32,7 @@ class OperationPipeline:
         self._runtime = runtime
         self._identifier = identifier
         self._log = log
+        self._timeouts = Timeouts(runtime.config.server.request_timeout_s + _RESOLVER_GRACE_S, runtime.clock)
 
     async def handle(self, exchange: Exchange) -> Answer:
         """One operation. Cancelling it ends everything it began.
@@ -48,7 +50,7 @@ class OperationPipeline:
         async with RequestContext(caller, self._runtime) as context:
             variables = exchange.params.variables or {}
             try:
-                async with clock.timeout(self._runtime.config.server.request_timeout_s + _RESOLVER_GRACE_S):
+                with self._timeouts.block():
                     executed = await executable.execute(Asked(document, operation, variables, context, formatter))
             except TimeoutError:
                 executed = Executed(None, [formatter.planned(_LATE)])

@@ -4,6 +4,7 @@ from clients.call import Answer, Call, Handler
 from clients.clock import Clock
 from clients.errors import AttemptTimeout, DeadlineExceeded
 from clients.stages.deadline import remaining_s
+from clients.timeouts import Timeouts
 
 
 class AttemptTimer:
@@ -13,19 +14,24 @@ class AttemptTimer:
         self._service = service
         self._timeout_s = timeout_s
         self._clock = clock
+        self._timeouts = Timeouts(timeout_s, clock)
 
     async def __call__(self, call: Call, inner: Handler) -> Answer:
         """Go on, or raise AttemptTimeout; DeadlineExceeded when it was the request that had no more time."""
         left = remaining_s(call, self._clock)
-        limit = self._timeout_s if left is None else min(left, self._timeout_s)
+        if left is not None and left < self._timeout_s:
+            return await self._within(left, call, inner)
         try:
-            async with self._clock.timeout(limit):
+            with self._timeouts.block():
                 return await inner(call)
         except TimeoutError as error:
-            if limit < self._timeout_s:
-                raise DeadlineExceeded(
-                    self._service, f"{call.operation.name}: no answer before the request's deadline", given_s=limit
-                ) from error
-            raise AttemptTimeout(
-                self._service, f"{call.operation.name}: no answer within {self._timeout_s:g} s"
-            ) from error
+            said = f"{call.operation.name}: no answer within {self._timeout_s:g} s"
+            raise AttemptTimeout(self._service, said) from error
+
+    async def _within(self, left_s: float, call: Call, inner: Handler) -> Answer:
+        try:
+            async with self._clock.timeout(left_s):
+                return await inner(call)
+        except TimeoutError as error:
+            said = f"{call.operation.name}: no answer before the request's deadline"
+            raise DeadlineExceeded(self._service, said, given_s=left_s) from error

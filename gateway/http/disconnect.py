@@ -6,6 +6,8 @@ from typing import TypeVar
 
 from starlette.types import Receive
 
+from clients.timeouts import Delays
+
 T = TypeVar("T")
 
 
@@ -13,16 +15,16 @@ class ClientDisconnected(Exception):  # an event, not a failure
     """The client closed the connection; there is nobody to answer."""
 
 
-_PATIENCE_S = 0.05
+PATIENCE_S = 0.05
 """Work that is done sooner is not watched: the watching would cost more than the work that a hang-up could save."""
 
 
-async def until_disconnected(work: Awaitable[T], receive: Receive, *, patience_s: float = _PATIENCE_S) -> T:
+async def until_disconnected(work: Awaitable[T], receive: Receive, patience: Delays) -> T:
     """Await `work`; cancel it and raise `ClientDisconnected` once `receive` tells of `http.disconnect`.
 
-    Begins to look after `patience_s`. The request's body must have been read. `work` runs in the calling task. When
-    this returns or raises, `work` has ended and no task is left. A cancellation from outside passes through, also when
-    both come at once: this counts its own cancellation as `asyncio.timeout` does.
+    Begins to look once `patience` is at an end. The request's body must have been read. `work` runs in the calling
+    task. When this returns or raises, `work` has ended and no task is left. A cancellation from outside passes through,
+    also when both come at once: this counts its own cancellation as `asyncio.timeout` does.
     """
     parent = asyncio.current_task()
     if parent is None:  # pragma: no cover  # a coroutine awaited outside of asyncio
@@ -41,10 +43,9 @@ async def until_disconnected(work: Awaitable[T], receive: Receive, *, patience_s
 
     def begin() -> None:
         nonlocal watcher
-        watcher = loop.create_task(watch())
+        watcher = asyncio.create_task(watch())
 
-    loop = asyncio.get_running_loop()
-    timer = loop.call_later(patience_s, begin)
+    timer = patience.start(begin)
     try:
         try:
             result = await work

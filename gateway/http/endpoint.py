@@ -17,8 +17,9 @@ from graphql import OperationType
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clients.clock import Clock, SystemClock
+from clients.timeouts import Delays, Timeouts
 from gateway.http import csrf, params
-from gateway.http.disconnect import ClientDisconnected, until_disconnected
+from gateway.http.disconnect import PATIENCE_S, ClientDisconnected, until_disconnected
 from gateway.http.errors import (
     INTERNAL_MESSAGE,
     BodyTimeout,
@@ -133,6 +134,8 @@ class GraphQLEndpoint:
         self._param_limits = param_limits or ParamLimits()
         self._request_id = request_id
         self._clock = clock or SystemClock()
+        self._body_timeouts = Timeouts(body_timeout_s, self._clock)
+        self._patience = Delays(PATIENCE_S, SystemClock())  # a time of sockets, whatever a test's clock says
         self._shedding = shedding or Shedding(max_in_flight=None, max_lag_s=None, clock=self._clock, random=Random())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,7 +155,7 @@ class GraphQLEndpoint:
             received = await self._read(scope, receive, headers)
             with self._shedding:  # only now: a client that sends slowly takes nobody's place
                 exchange = self._exchange(scope, headers, received, media_type, request_id)
-                answer = await until_disconnected(self._handler(exchange), receive)
+                answer = await until_disconnected(self._handler(exchange), receive, self._patience)
                 status = answer.status or media_type.status_of_result(has_data=answer.data is not msgspec.UNSET)
                 body = _encode(answer)
         except ClientDisconnected:
@@ -211,7 +214,7 @@ class GraphQLEndpoint:
         chunks: list[bytes] = []
         size = 0
         try:
-            async with self._clock.timeout(self._body_timeout_s):
+            with self._body_timeouts.block():
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+from clients.clock import Timer
 from tests.testkit.waiting import DEADLINE_S, Signal
 
 _IDLE_TURNS = 3  # a loopback socket written in one turn is readable in the next
@@ -20,6 +21,17 @@ class _Timer:
         self.due = due
         self.fire = fire
         self.is_sleep = is_sleep
+
+
+class _Handle:
+    """A timer that can be taken back."""
+
+    def __init__(self, clock: "ManualClock", timer: _Timer) -> None:
+        self._clock = clock
+        self._timer = timer
+
+    def cancel(self) -> None:
+        self._clock._remove(self._timer)
 
 
 class ManualClock:
@@ -84,6 +96,10 @@ class ManualClock:
             finally:
                 self._remove(timer)
 
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """`callback` once the clock has been moved on by `delay_s`."""
+        return _Handle(self, self._add(delay_s, callback, is_sleep=False))
+
     @property
     def sleepers(self) -> tuple[float, ...]:
         """Seconds that each `sleep` still has to wait, shortest first."""
@@ -91,7 +107,7 @@ class ManualClock:
 
     @property
     def timeouts(self) -> tuple[float, ...]:
-        """Seconds that each `timeout` block has left, shortest first."""
+        """Seconds that each `timeout` block and each timer has left, shortest first."""
         return tuple(due - self._now for due, _, timer in sorted(self._timers) if not timer.is_sleep)
 
     async def advance(self, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """What the tests of the stores share: a clock moved by hand, and entries."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +29,9 @@ class ManualClock:
 
     def timeout(self, delay_s: float) -> asyncio.Timeout:
         return asyncio.timeout(delay_s)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        raise NotImplementedError
 
 
 def entry(value: Any, *, now: float = 1000.0, max_age_s: float = 60, stale_s: float = 600, size: int = 100) -> Entry:

@@ -5,11 +5,13 @@ from functools import partial
 import pytest
 from starlette.types import Message
 
+from clients.clock import SystemClock
+from clients.timeouts import Delays
 from gateway.http import disconnect
 from gateway.http.disconnect import ClientDisconnected
 from tests.testkit.waiting import DEADLINE_S, until_true
 
-until_disconnected = partial(disconnect.until_disconnected, patience_s=0)
+until_disconnected = partial(disconnect.until_disconnected, patience=Delays(0, SystemClock()))
 
 
 class Client:
@@ -65,7 +67,10 @@ async def test_work_that_ends_gives_its_result_and_receive_is_let_go() -> None:
 
 async def test_work_that_is_quick_is_not_watched() -> None:
     client = Client()
-    assert await disconnect.until_disconnected(asyncio.sleep(0, "done"), client.receive, patience_s=60) == "done"
+    assert (
+        await disconnect.until_disconnected(asyncio.sleep(0, "done"), client.receive, Delays(60, SystemClock()))
+        == "done"
+    )
     assert client.watched == 0
 
 

@@ -1,0 +1,105 @@
+"""Timeouts of one length, and callbacks after one and the same time: cheap, because one timer serves all of them.
+
+Those that begin later end later, so the loop has to know of the oldest only. Nearly all of them are over before their
+time, and an `asyncio.timeout` for each, with a timer of the loop for each, costs a tenth of a small request.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+
+from clients.clock import Clock, Timer
+
+_EARLY_S = 0.002  # loops count in milliseconds, and may call a little early
+
+
+class Delayed:
+    """A callback that is to come. `cancel` costs nothing."""
+
+    __slots__ = ("callback", "due")
+
+    def __init__(self, callback: Callable[[], None], due: float) -> None:
+        self.callback: Callable[[], None] | None = callback
+        self.due = due
+
+    def cancel(self) -> None:
+        """Let it not come."""
+        self.callback = None
+
+
+class Delays:
+    """Callbacks that come `delay_s` after they were asked for, in order. Belongs to one event loop."""
+
+    def __init__(self, delay_s: float, clock: Clock) -> None:
+        self.delay_s = delay_s
+        self._clock = clock
+        self._waiting: deque[Delayed] = deque()  # oldest first
+        self._timer: Timer | None = None
+
+    def start(self, callback: Callable[[], None]) -> Delayed:
+        """Have something called."""
+        waiting = self._waiting
+        while waiting and waiting[0].callback is None:
+            waiting.popleft()
+        delayed = Delayed(callback, self._clock.now() + self.delay_s)
+        waiting.append(delayed)
+        if self._timer is None:
+            self._timer = self._clock.call_later(self.delay_s, self._fire)
+        return delayed
+
+    def _fire(self) -> None:
+        """Call what is due; the timer goes on for the oldest of the others."""
+        self._timer = None
+        waiting, now = self._waiting, self._clock.now()
+        while waiting:
+            oldest = waiting[0]
+            callback = oldest.callback
+            if callback is not None:
+                if oldest.due > now + _EARLY_S:
+                    self._timer = self._clock.call_later(oldest.due - now, self._fire)
+                    return
+                oldest.callback = None
+            waiting.popleft()  # before the call, which may ask for another
+            if callback is not None:
+                callback()
+
+
+class Timeouts:
+    """Makes blocks that raise TimeoutError once they have run for `timeout_s`. Belongs to one event loop."""
+
+    def __init__(self, timeout_s: float, clock: Clock) -> None:
+        self._delays = Delays(timeout_s, clock)
+
+    def block(self) -> "Block":
+        """A block for the running task: `with timeouts.block(): await …`."""
+        return Block(self._delays)
+
+
+class Block:
+    """As `asyncio.timeout`, with the same rules of whose cancellation it was."""
+
+    __slots__ = ("_cancelling", "_delayed", "_delays", "_expired", "_task")
+
+    def __init__(self, delays: Delays) -> None:
+        self._delays = delays
+        self._expired = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a timeout needs a task")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._delayed = self._delays.start(self._expire)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._delayed.cancel()
+        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
