@@ -397,6 +397,7 @@ def _meaning(config: Config, folder: FilePath) -> list[Finding]:
         findings += _connection_meaning(("services", name), service, folder)
         findings += _alternative_meaning(config, name, service.fallback.service)
         findings += _limits_meaning(("services", name), service, config)
+        findings += _timeout_meaning(("services", name), service, config.server.request_timeout_s)
     return findings + _federation_meaning(config)
 
 
@@ -594,6 +595,17 @@ def _health_meaning(path: Path, service: ServiceConfig) -> Iterator[Finding]:
         )
 
 
+def _timeout_meaning(path: Path, service: ServiceConfig, deadline_s: float) -> list[Finding]:
+    """A timeout that somebody wrote down; that of a profile of ours gives way to the deadline."""
+    profile = PROFILES.get(service.profile)
+    if service.timeout_s <= deadline_s or (profile is not None and service.timeout_s == profile.timeout_s):
+        return []
+    message = (
+        f"{service.timeout_s:g} is more than server.request_timeout_s ({deadline_s:g}), so nothing ever has that long"
+    )
+    return [Finding((*path, "timeout_s"), f"{message}; lower it, or raise that")]
+
+
 def _limits_meaning(path: Path, service: ServiceConfig, config: Config) -> list[Finding]:
     findings = []
     concurrency, rate = service.concurrency, service.rate
@@ -608,10 +620,6 @@ def _limits_meaning(path: Path, service: ServiceConfig, config: Config) -> list[
     for key, wait_s in waits:
         if wait_s >= config.server.request_timeout_s:
             message = f"is no less than server.request_timeout_s ({config.server.request_timeout_s:g}); lower it"
-            findings.append(Finding((*path, key, "wait_s"), message))
-        # The breaker stands outside and sees the call and its waiting as one
-        if service.breaker.slow_call_s is not None and wait_s >= service.breaker.slow_call_s:
-            message = f"is no less than breaker.slow_call_s ({service.breaker.slow_call_s:g}); lower it"
             findings.append(Finding((*path, key, "wait_s"), message))
     if concurrency.queue == 0 and ("concurrency", concurrency.wait_s) in waits and concurrency.wait_s > 0:
         findings.append(Finding((*path, "concurrency", "wait_s"), "has no queue to wait in; raise queue, or remove it"))

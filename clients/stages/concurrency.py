@@ -8,6 +8,8 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from clients.call import Answer, Call, Handler
 from clients.clock import Clock
 from clients.errors import ConcurrencyLimitReached, DeadlineExceeded
@@ -59,15 +61,19 @@ class Concurrency:
             ConcurrencyLimitReached: there is none, or was none in time.
             DeadlineExceeded: the request's deadline came before a place.
         """
+        queued_s = 0.0
         if self._in_flight < self._limit and not self._queue:
             self._in_flight += 1
         else:
+            began = self._clock.now()
             await self._wait(call)
+            queued_s = self._clock.now() - began
         try:
-            return await inner(call)
+            answer = await inner(call)
         finally:
             self._in_flight -= 1
             self._admit()
+        return answer if queued_s == 0.0 else replace(answer, queued_s=answer.queued_s + queued_s)
 
     def status(self) -> ConcurrencyStatus:
         """The limit as it is now."""

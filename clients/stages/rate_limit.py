@@ -5,6 +5,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from clients.call import Answer, Call, Handler
 from clients.clock import Clock
 from clients.errors import LimitReached, RateLimitReached
@@ -95,13 +97,17 @@ class RateLimit:
         Raises:
             RateLimitReached: there is none in time.
         """
+        queued_s = 0.0
         if self._line or not self._tokens.take(self._clock.now()):
+            began = self._clock.now()
             await self._wait(call)
+            queued_s = self._clock.now() - began
         try:
-            return await inner(call)
+            answer = await inner(call)
         except LimitReached:
             self._tokens.give_back(self._clock.now())  # it was not sent
             raise
+        return answer if queued_s == 0.0 else replace(answer, queued_s=answer.queued_s + queued_s)
 
     def status(self) -> RateStatus:
         """The limit as it is now."""

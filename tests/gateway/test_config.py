@@ -62,6 +62,7 @@ def test_a_service_overrides_its_profile_key_by_key() -> None:
 
 def test_a_profile_of_ones_own_extends_another() -> None:
     text = """
+server: { request_timeout_s: 90 }
 profiles:
   patient: { extends: external-standard, timeout_s: 60 }
   very-patient: { extends: patient, retry: { attempts: 20 } }
@@ -148,6 +149,19 @@ services:
     assert findings(text) == [
         "line 4: services.crm.fallback.service: bare has no address of its own; give it graphql: or rest:"
     ]
+
+
+def test_a_timeout_that_no_request_has_time_for_is_refused() -> None:
+    server = "server: { request_timeout_s: 4 }\n"
+    assert findings(server + "services: { crm: { rest: 'http://crm', timeout_s: 6 } }") == [
+        "line 2: services.crm.timeout_s: 6 is more than server.request_timeout_s (4), so nothing ever has that long; "
+        "lower it, or raise that"
+    ]
+    assert parse(server + "services: { crm: { rest: 'http://crm', timeout_s: 4 } }", {})
+
+
+def test_the_timeout_of_a_profile_gives_way_to_the_requests_deadline() -> None:
+    assert parse("server: { request_timeout_s: 4 }\nservices: { crm: { rest: 'http://crm' } }", {})
 
 
 def test_endpoints_of_nothing_are_refused_also_where_the_supergraph_gives_the_address() -> None:
@@ -428,10 +442,6 @@ def test_credentials_do_not_show_in_a_repr() -> None:
         (
             "services: { crm: { rest: 'http://crm', concurrency: { wait_s: 30 } } }",
             "line 1: services.crm.concurrency.wait_s: is no less than server.request_timeout_s (30); lower it",
-        ),
-        (
-            "services: { crm: { rest: 'http://crm', breaker: { slow_call_s: 2 }, concurrency: { wait_s: 3 } } }",
-            "line 1: services.crm.concurrency.wait_s: is no less than breaker.slow_call_s (2); lower it",
         ),
         (
             "services: { crm: { rest: 'http://crm', rate: { capacity: 0, per_s: 1 } } }",

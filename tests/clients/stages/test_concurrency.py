@@ -170,3 +170,17 @@ async def test_clients_that_hang_up_while_waiting_leave_the_queue() -> None:
         hanging.release()
         await first
         assert made.calls == (1, 0)
+
+
+async def test_waiting_for_a_place_makes_no_call_slow() -> None:
+    policy = ConcurrencyPolicy(limit=1, wait_s=60)
+    async with rig("httpx", concurrency=policy, breaker=BreakerPolicy(slow_call_s=2), timeout_s=60.0) as made:
+        hanging = hang()
+        made.script.graphql.behave(hanging)
+        first = made.start(call(1))
+        await made.script.graphql.wait_for_calls(1)
+        second = made.start(call(2))
+        await made.clock.advance(10)
+        hanging.release()
+        await asyncio.gather(first, second)
+        assert made.circuit(ProtocolName.GRAPHQL).slow_rate == 0.5, "the one that was sent at once took ten seconds"
