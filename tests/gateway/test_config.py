@@ -157,11 +157,13 @@ def test_a_timeout_that_no_request_has_time_for_is_refused() -> None:
         "line 2: services.crm.timeout_s: 6 is more than server.request_timeout_s (4), so nothing ever has that long; "
         "lower it, or raise that"
     ]
-    assert parse(server + "services: { crm: { rest: 'http://crm', timeout_s: 4 } }", {})
+    (crm,) = parse(server + "services: { crm: { rest: 'http://crm', timeout_s: 4 } }", {}).clients_services()
+    assert crm.policy.timeout_s == 4
 
 
 def test_the_timeout_of_a_profile_gives_way_to_the_requests_deadline() -> None:
-    assert parse("server: { request_timeout_s: 4 }\nservices: { crm: { rest: 'http://crm' } }", {})
+    text = "server: { request_timeout_s: 4 }\nservices: { crm: { rest: 'http://crm' } }"
+    assert parse(text, {}).clients_services()[0].policy.timeout_s == 5
 
 
 def test_endpoints_of_nothing_are_refused_also_where_the_supergraph_gives_the_address() -> None:
