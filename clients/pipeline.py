@@ -46,7 +46,7 @@ def assemble(
     cache: StaleCache,
     flights: SingleFlight,
     retries: Mapping[ProtocolName, Retry],
-    hedge: Hedge | None,
+    hedges: Mapping[ProtocolName, Hedge],
     circuits: Mapping[ProtocolName, Circuits],
     limits: Sequence[Stage],
     exchanges: Mapping[ProtocolName, Exchange],
@@ -64,7 +64,6 @@ def assemble(
     refuses uses up nothing. Where there are several endpoints, each attempt goes to one of them.
     """
     name, timeout_s = service.name, service.policy.timeout_s
-    racing = () if hedge is None else (hedge,)
     return chain(
         Deadline(name, clock),
         cache if service.policy.cache.keeps else flights,
@@ -73,7 +72,7 @@ def assemble(
             {
                 protocol: chain(
                     retries[protocol],
-                    *racing,
+                    *([hedges[protocol]] if protocol in hedges else []),
                     make_breaker(service, protocol, circuits[protocol], clock),
                     *limits,
                     *([Balance(balancers[protocol], clock)] if protocol in balancers else []),

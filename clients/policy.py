@@ -16,7 +16,7 @@ RootedPath = Annotated[str, msgspec.Meta(pattern=r"^/[!-\"$-~]*$")]
 
 
 class BudgetPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How many retries a service is sent at most beside its calls, counted over the last ten seconds."""
+    """How many retries a service is sent at most beside its calls, over each protocol, in any ten seconds."""
 
     ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.2
     """Retries for each call. Default 0.2: when everything fails, 100 calls become 120 attempts."""

@@ -56,7 +56,7 @@ class RetryStatus:
         calls: first attempts; a call that is taken from GraphQL to REST is one of each.
         attempts: with retries and hedges.
         refused: retries and hedges that the budget did not pay for.
-        balance: retries that the budget would pay for now; None without a budget.
+        balance: retries that the budgets of its protocols would pay for now; None without a budget.
     """
 
     calls: int
@@ -190,7 +190,7 @@ class Upstream:
         self._attempts = {protocol: Traffic(now) for protocol in self._exchanges}
         self._since = now
         self._time_in = TimeIn(Health.HEALTHY, now)
-        self._budget = RetryBudget(policy.retry.budget, now=now)
+        self._budgets = {protocol: RetryBudget(policy.retry.budget, now=now) for protocol in self._exchanges}
         self._retries = RetryFigures()
         self._defaults = Defaults(service)
         self._every_way = Fallback(service, beyond)
@@ -202,7 +202,7 @@ class Upstream:
                 protocol: Retry(
                     policy.retry,
                     protocol,
-                    budget=self._budget,
+                    budget=self._budgets[protocol],
                     figures=self._retries,
                     hooks=self._hooks,
                     clock=self._clock,
@@ -210,9 +210,11 @@ class Upstream:
                 )
                 for protocol in self._exchanges
             },
-            hedge=Hedge(policy.hedge, budget=self._budget, figures=self._retries, clock=self._clock)
-            if policy.hedge is not None
-            else None,
+            hedges={
+                protocol: Hedge(policy.hedge, budget=budget, figures=self._retries, clock=self._clock)
+                for protocol, budget in self._budgets.items()
+                if policy.hedge is not None
+            },
             circuits=self._circuits,
             limits=[self._concurrency] if self._rate is None else [self._rate, self._concurrency],
             exchanges=self._exchanges,
@@ -424,16 +426,18 @@ class Upstream:
         self._time_in.enter(self.status().health, self._clock.now())
 
     def _retry_status(self, now: float) -> RetryStatus:
-        budget, made = self._budget.status(now), self._retries
+        budgets, made = [budget.status(now) for budget in self._budgets.values()], self._retries
+        calls = sum(budget.offered for budget in budgets)
+        balances = [budget.balance for budget in budgets if budget.balance is not None]
         return RetryStatus(
-            calls=budget.offered,
-            attempts=budget.offered + made.retries + made.hedges,
+            calls=calls,
+            attempts=calls + made.retries + made.hedges,
             retries=made.retries,
             hedges=made.hedges,
             hedges_won=made.hedges_won,
             waited_s=made.waited_s,
-            refused=budget.refused,
-            balance=budget.balance,
+            refused=sum(budget.refused for budget in budgets),
+            balance=sum(balances) if balances else None,
         )
 
     def _tell_failed(self, call: Call, error: UpstreamError, began: float) -> None:

@@ -201,7 +201,9 @@ class UpstreamRetries:
     hedges_won: int = strawberry.field(description="Attempts beside a slow one that answered first.")
     waited_ms: float = strawberry.field(description="Time spent waiting between attempts, all calls together.")
     refused_by_budget: int = strawberry.field(description="Retries and hedges that the budget did not pay for.")
-    budget: float | None = strawberry.field(description="Retries the budget would pay for now; null without a budget.")
+    budget: float | None = strawberry.field(
+        description="Retries that the budgets of both protocols would pay for now; null without."
+    )
 
 
 @strawberry.type(description="How many calls to an upstream may be under way at once.")
