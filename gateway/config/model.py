@@ -1,0 +1,220 @@
+"""All of gateway.yaml, as frozen Structs. Every field states its default and what changing it does."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Literal
+
+import msgspec
+
+from clients.operation import RestRoute
+from clients.policy import EndpointsPolicy, FallbackPolicy, PositiveInt, PositiveSeconds, ServicePolicy
+from clients.service import DEFAULT_FORWARD, Service
+from gateway.auth import AuthConfig, HeaderName
+from gateway.tls import TlsConfig, tls_files
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+# A limit that is meant to be off is written null; a number this large is a slip.
+Limit = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
+LimitOrZero = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+
+
+class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The socket and what a request may cost."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Default 127.0.0.1; containers want 0.0.0.0."""
+    port: Port = 4000
+    """Port to listen on. Default 4000; 0 takes a free one."""
+    request_timeout_s: PositiveSeconds = 30.0
+    """A request's deadline: what has no answer by then is null with an error. Default 30."""
+    max_body_bytes: PositiveInt = 1_000_000
+    """Largest request body; more is refused with 413. Default 1 MB."""
+    max_in_flight: Limit | None = 1_000
+    """Requests answered at once; more are refused with 503 and Retry-After. Default 1,000; null turns the limit off."""
+    max_loop_lag_s: PositiveSeconds | None = 0.1
+    """An event loop whose turns keep taking longer lets fewer requests in. Default 100 ms; null does not look at it."""
+    graphiql: bool | None = None
+    """Serve GraphiQL at /graphql. Default: in development only."""
+    introspection: bool | None = None
+    """Answer introspection. Default: in development only."""
+
+
+class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a document may ask for; more is refused before validation, with 400. Fragments count at each spread."""
+
+    max_depth: Limit | None = 15
+    """Fields inside one another; introspection is left out where it is on. Default 15; null turns the limit off."""
+    max_aliases: LimitOrZero | None = 30
+    """Aliased fields. Default 30; null turns the limit off."""
+    max_directives: LimitOrZero | None = 50
+    """Directives, @skip and @include among them. Default 50; null turns the limit off."""
+    max_root_fields: Limit | None = 20
+    """Fields of Query, Mutation or Subscription. Default 20; null turns the limit off."""
+    max_selections: Limit | None = 10_000
+    """Fields, fragment spreads and inline fragments. Default 10,000; null turns the limit off."""
+    max_tokens: Limit | None = 5_000
+    """Tokens of the text, comments included. Default 5,000; null turns the limit off."""
+
+
+class IdentityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose word is taken for who the caller is. By default nobody's: tenant and user stay unknown."""
+
+    trusted_proxies: list[str] = []
+    """Networks (CIDR) whose requests may carry the two headers; from anywhere else they are ignored."""
+    tenant_header: HeaderName = "x-tenant-id"
+    """Header that names the tenant. Default x-tenant-id."""
+    user_header: HeaderName = "x-user-id"
+    """Header that names the user. Default x-user-id."""
+
+
+class CacheConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The memory that answers are kept in, for all services together."""
+
+    max_entries: PositiveInt = 100_000
+    """Entries kept; the least recently used goes first. Default 100,000."""
+    max_bytes: PositiveInt = 64_000_000
+    """Bytes of answers kept. Default 64 MB."""
+
+
+class RedisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A second level that instances share and that outlives them. Without it answers are kept in memory only."""
+
+    url: str
+    """redis://, rediss:// or unix:// URL."""
+    timeout_s: PositiveSeconds = 0.05
+    """For connecting and for each reply; slower counts as a miss. Default 50 ms."""
+
+    def __repr__(self) -> str:
+        return f"RedisConfig(timeout_s={self.timeout_s!r})"  # the URL may hold a password
+
+
+class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Structured logs on standard error."""
+
+    format: Literal["json", "console"] | None = None
+    """Default: console in development, json in production."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is written. Default info."""
+
+
+class SubgraphConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Makes a service a federation subgraph."""
+
+    sdl: str | None = None
+    """File with its SDL, relative to this file. Default: the service is asked for it (`_service { sdl }`)."""
+
+
+class FederationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The supergraph: from a file or address, or composed of the services that are subgraphs."""
+
+    supergraph: str | None = None
+    """File (relative to this file) or http(s) URL of a supergraph SDL. Default: the subgraphs below are composed."""
+    poll_interval_s: PositiveSeconds | None = 10.0
+    """How often the source is looked at for a newer one; null looks once. Default 10."""
+    last_good: str | None = None
+    """File that keeps the last good supergraph, to start from when the source is down. Off by default."""
+    local: str | None = "local"
+    """Name of this process's own schema as a subgraph; null leaves it out. Default local."""
+    as_subgraph: bool = False
+    """Serve this process's own schema as a subgraph to another gateway (`_service`, `_entities`). Default false."""
+
+
+class ServiceConfig(ServicePolicy, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One upstream. Whatever a profile says can be overridden here, key by key."""
+
+    profile: str = "internal-standard"
+    """A profile's name: internal-fast, internal-standard, external-standard, external-critical, or one of yours."""
+    graphql: str | None = None
+    """URL of its GraphQL endpoint; asked first."""
+    rest: str | None = None
+    """Base URL of its REST routes; asked when GraphQL does not answer."""
+    forward: tuple[HeaderName, ...] = DEFAULT_FORWARD
+    """Request headers it is sent; nothing else of the client's leaves. Default: x-request-id, x-correlation-id."""
+    headers: dict[HeaderName, str] = msgspec.field(default_factory=dict)
+    """Headers sent with every call, such as an API key (write ${NAME}, not the key)."""
+    auth: AuthConfig | None = None
+    """How the gateway authorizes itself to it. By default it does not."""
+    tls: TlsConfig | None = None
+    """Certificates: what is trusted besides the system's authorities, and what is shown. Default: nothing."""
+    fallback: FallbackPolicy = FallbackPolicy()
+    """What answers when neither GraphQL nor REST does. Default: nothing but the last good answer."""
+    subgraph: SubgraphConfig | None = None
+    """Given (`{}` is enough), the service is composed into the supergraph."""
+    routes: dict[str, str] = msgspec.field(default_factory=dict)
+    """REST routes (`METHOD /path{?query}`) by operation name; a subgraph's by `Query.field` or entity type too."""
+
+    endpoints: EndpointsPolicy | None = None
+    """The endpoints of a service that has several; by default it answers at its URLs."""
+
+    def __repr__(self) -> str:
+        return f"ServiceConfig(profile={self.profile!r}, graphql={self.graphql!r}, rest={self.rest!r})"
+
+
+class ProfileConfig(ServicePolicy, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A profile of your own: another one, with differences."""
+
+    extends: str = "internal-standard"
+    """The profile it starts from. Default internal-standard."""
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of gateway.yaml."""
+
+    mode: Literal["development", "production"] = "production"
+    """development turns on GraphiQL, introspection and readable logs. Default production."""
+    server: ServerConfig = ServerConfig()
+    limits: LimitsConfig = LimitsConfig()
+    identity: IdentityConfig = IdentityConfig()
+    cache: CacheConfig = CacheConfig()
+    redis: RedisConfig | None = None
+    federation: FederationConfig | None = None
+    log: LogConfig = LogConfig()
+    imports: list[str] = []
+    """Python modules that declare Query (and Mutation) fields: yours, or those of `schema`."""
+    profiles: dict[str, ProfileConfig] = {}
+    """Profiles of your own, by name."""
+    services: dict[str, ServiceConfig] = {}
+    """The upstreams, by name."""
+
+    @property
+    def development(self) -> bool:
+        """Whether this is a developer's machine."""
+        return self.mode == "development"
+
+    @property
+    def served_federation(self) -> FederationConfig | None:
+        """`federation`, when a supergraph is served; None when it is this process's own schema alone."""
+        return None if self.federation is None or self.federation.as_subgraph else self.federation
+
+    def trusted_networks(self) -> list[IPv4Network | IPv6Network]:
+        """The networks of `identity.trusted_proxies`."""
+        return [ip_network(text) for text in self.identity.trusted_proxies]
+
+    def stand_ins(self, name: str) -> list[str]:
+        """The services that are asked in place of `name`, in their order; each once, should they go round."""
+        found: list[str] = []
+        service = self.services.get(name)
+        while service is not None and (other := service.fallback.service) is not None:
+            if other in found:
+                break
+            found.append(other)
+            service = self.services.get(other)
+        return found
+
+    def clients_services(self) -> list[Service]:
+        """The services as the clients take them, in the order of the file."""
+        return [_service(name, entry) for name, entry in self.services.items()]
+
+
+def _service(name: str, entry: ServiceConfig) -> Service:
+    return Service(
+        name=name,
+        policy=ServicePolicy(**{f: getattr(entry, f) for f in ServicePolicy.__struct_fields__}),
+        graphql=entry.graphql,
+        rest=entry.rest,
+        forward=tuple(header.lower() for header in entry.forward),
+        headers={header.lower(): value for header, value in entry.headers.items()},
+        routes={operation: RestRoute.parse(route) for operation, route in entry.routes.items()},
+        tls=tls_files(entry.tls),
+        fallback=entry.fallback,
+        endpoints=entry.endpoints,
+    )
