@@ -7,7 +7,7 @@ from functools import cached_property
 import strawberry
 
 import schema.enums  # noqa: F401 - describes ProtocolName before a field has it
-from clients import figures, upstream
+from clients import figures, upstream, upstream_status
 from clients.call import ProtocolName
 from clients.health import Health
 from schema.scalars import Long
@@ -99,7 +99,7 @@ class FiguresReading:
         self.wall = wall
 
     @cached_property
-    def figures(self) -> upstream.UpstreamFigures:
+    def figures(self) -> upstream_status.UpstreamFigures:
         """As they are now."""
         return self._of.figures()
 

@@ -11,6 +11,7 @@ from clients.call import ProtocolName, ServedBy
 from clients.health import Health
 from clients.state.balancer import EndpointState, EndpointStatus
 from clients.state.circuit import CircuitStatus, Failure, Mode, State
+from clients.upstream_status import UpstreamStatus
 from schema.context import GatewayContext
 from schema.enums import describe as _describe
 from schema.upstream_figures import FiguresReading, UpstreamFigures, Wall
@@ -306,7 +307,7 @@ def _upstream(upstream: clients_upstream.Upstream, wall: Wall) -> Upstream:
     )
 
 
-def _limits(status: clients_upstream.UpstreamStatus) -> UpstreamLimits:
+def _limits(status: UpstreamStatus) -> UpstreamLimits:
     concurrency, rate = status.concurrency, status.rate
     return UpstreamLimits(
         concurrency=ConcurrencyLimit(
@@ -328,7 +329,7 @@ def _limits(status: clients_upstream.UpstreamStatus) -> UpstreamLimits:
     )
 
 
-def _circuits(status: clients_upstream.UpstreamStatus, wall: Wall) -> list[Circuit]:
+def _circuits(status: UpstreamStatus, wall: Wall) -> list[Circuit]:
     if status.by_operation:
         return [_circuit(protocol, name, each, wall) for (protocol, name), each in status.by_operation.items()]
     return [_circuit(protocol, None, each, wall) for protocol, each in status.circuits.items()]
@@ -398,7 +399,7 @@ def _check(status: health_checks.CheckStatus, wall: Wall) -> UpstreamHealthCheck
     )
 
 
-def _discovery(status: clients_upstream.UpstreamStatus, wall: Wall) -> UpstreamDiscovery | None:
+def _discovery(status: UpstreamStatus, wall: Wall) -> UpstreamDiscovery | None:
     found = status.discovery
     if found is None:
         return None
