@@ -30,6 +30,7 @@ from clients.stores.memory import MemoryStore
 from clients.transports.httpx_wire import HttpxWire
 from clients.transports.pyreqwest_wire import PyreqwestWire
 from clients.upstream import Upstream
+from gateway import collector
 
 CONCURRENCY = 20
 Work = Callable[[], Awaitable[object]]
@@ -150,6 +151,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
+    collector.tune()  # as `gateway serve` does
     with upstream.running() as url:
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
