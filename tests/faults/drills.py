@@ -296,7 +296,9 @@ async def three_times_capacity(folder: Path, *, seconds: float = 5.0, clients: i
     with fast_upstream.running() as url:
         policy = {"retry": {"attempts": 1}, "breaker": {"failures": 1_000_000}}
         services = {name: {"graphql": f"{url}/graphql", **policy} for name in SERVICES}
-        config = merged(TOP, {"log": {"level": "error"}, "services": services})
+        # As the how-to has it: near what the processor can have under way at once
+        server = {"request_timeout_s": DEADLINE_S, "max_in_flight": 2 * clients}
+        config = merged(TOP, {"log": {"level": "error"}, "server": server, "services": services})
         wire = PyreqwestWire(WireOptions(max_connections=20_000, give_up_s=30))
         async with GatewayProcess(config, folder) as gateway:
             peak = await _closed_loop(wire, gateway.url, clients, seconds)

@@ -1,6 +1,8 @@
 """What the matrix's gateway serves: rows of three services, and a look inside its process."""
 
 import asyncio
+import gc
+import sys
 
 import strawberry
 
@@ -47,3 +49,9 @@ class Query:
     def tasks(self) -> int:
         """Tasks of the process, that of this request among them."""
         return len(asyncio.all_tasks())
+
+    @strawberry.field
+    def blocks(self) -> int:
+        """Pieces of memory that Python's objects are in, once garbage has been collected."""
+        gc.collect()
+        return sys.getallocatedblocks()

@@ -165,6 +165,12 @@ class GatewayProcess:
         count: int = body["data"]["tasks"]
         return count
 
+    async def blocks(self) -> int:
+        """Pieces of memory that its objects are in."""
+        _, body = await self.post("{ blocks }")
+        count: int = body["data"]["blocks"]
+        return count
+
     def connections(self, ports: Iterable[int]) -> int:
         """Its connections to these ports."""
         wanted = set(ports)

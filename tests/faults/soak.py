@@ -4,8 +4,11 @@
 
 A short burst tells how much the gateway, its upstreams and its clients can do together on this machine; half of that is
 asked of it. Each service breaks and mends by a schedule of its own that follows from the seed. What is left is counted
-when everything has been well for a while. Memory is flat when a straight line through the samples after the first third
-rises by less than 64 KB a minute; a run of less than ten minutes cannot tell, and says so.
+when everything has been well for a while.
+
+Memory is flat when the least number of memory blocks that live objects took in the last third is within 5 % of that in
+the middle third; a run of less than ten minutes cannot tell, and says so. (Resident memory is shown as well. It keeps
+what the worst burst so far needed, so it rises with each burst that is worse than all before.)
 """
 
 import argparse
@@ -21,7 +24,6 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from random import Random
-from statistics import linear_regression
 
 import uvloop
 
@@ -38,7 +40,7 @@ from tests.testkit.upstream import Hang, errors, malformed, status
 _BURST_S = 5.0
 _BURST_CLIENTS = 16
 _EVERY_S = 10.0
-_FLAT_KB_A_MINUTE = 64
+_FLAT = 1.05
 _LONG_ENOUGH_MINUTES = 10
 _PLACES = 50
 _SETTLE_S = 30.0
@@ -64,6 +66,7 @@ class Moment:
 
     at_s: float
     rss_mb: float
+    blocks: int
     tasks: int
     connections: int
     open_circuits: int
@@ -121,6 +124,7 @@ class Soak:
                 Moment(
                     time.monotonic() - began,
                     self.gateway.rss_mb(),
+                    await self.gateway.blocks(),
                     await self.gateway.tasks(),
                     self.gateway.connections(self.world.ports),
                     sum(circuit.state != "CLOSED" for circuit in circuits.values()),
@@ -198,15 +202,16 @@ Finding = tuple[bool, str]
 
 
 def _memory(moments: Sequence[Moment], minutes: float) -> Finding:
-    later = moments[len(moments) // 3 :]
-    if len(later) < 3:
+    third = len(moments) // 3
+    if third == 0:
         return True, "memory: too few samples to say anything"
-    slope = linear_regression([m.at_s / 60 for m in later], [m.rss_mb * 1000 for m in later]).slope
-    first, last = f"{later[0].rss_mb:.1f} MB", f"{later[-1].rss_mb:.1f} MB"
-    text = f"memory: {first} after the first third, {last} at the end, {slope:+.0f} KB a minute"
+    middle, last = moments[third : 2 * third], moments[2 * third :]
+    before, after = (min(moment.blocks for moment in part) for part in (middle, last))
+    text = f"memory: at least {before:,} blocks in the middle third, {after:,} in the last"
+    text += f"; resident {max(m.rss_mb for m in middle):.0f} and {max(m.rss_mb for m in last):.0f} MB at most"
     if minutes < _LONG_ENOUGH_MINUTES:
         return True, f"{text} (a run of {minutes:g} minutes is too short to call that flat or not)"
-    return slope < _FLAT_KB_A_MINUTE, f"{text}; less than {_FLAT_KB_A_MINUTE} is flat"
+    return after <= _FLAT * before, text
 
 
 async def _left(soak: Soak, tasks_before: int) -> list[Finding]:
@@ -256,13 +261,13 @@ async def _free_places(site: Site, gateway: GatewayProcess) -> int:
 
 def _table(moments: Sequence[Moment]) -> None:
     """The moments, thinned out to what a page can hold."""
-    _say("\n| minute | RSS, MB | tasks | connections | circuits not closed | new % | stale % | failed % |")
-    _say("|--:|--:|--:|--:|--:|--:|--:|--:|")
+    _say("\n| minute | RSS, MB | blocks | tasks | connections | circuits not closed | new % | stale % | failed % |")
+    _say("|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     step = max(1, len(moments) // _SHOWN)
     for m in moments[step - 1 :: step]:
         new, stale, failed = m.share("GRAPHQL", "REST", "FRESH"), m.share("STALE"), m.share("FAILED", "WRONG", "NONE")
         _say(
-            f"| {m.at_s / 60:.1f} | {m.rss_mb:.1f} | {m.tasks} | {m.connections} | {m.open_circuits} "
+            f"| {m.at_s / 60:.1f} | {m.rss_mb:.1f} | {m.blocks:,} | {m.tasks} | {m.connections} | {m.open_circuits} "
             f"| {new:.1f} | {stale:.1f} | {failed:.1f} |"
         )
 
