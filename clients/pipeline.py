@@ -58,15 +58,16 @@ def assemble(
 ) -> Handler:
     """The whole pipeline of one service.
 
-    The deadline and the cache, which shares its calls in flight, stand once for the service. Each protocol has its own
-    retries, circuit and timer: retries stand outside the breaker, so the circuit sees every attempt, and a refusal is
-    not tried again. The limits are the service's, shared by its protocols; they stand inside the breaker: a call it
-    refuses uses up nothing. Where there are several endpoints, each attempt goes to one of them.
+    The cache, which shares its calls in flight, and the deadline stand once for the service: what is kept may still be
+    given when there is no time left to ask. Each protocol has its own retries, circuit and timer: retries stand outside
+    the breaker, so the circuit sees every attempt, and a refusal is not tried again. The limits are the service's,
+    shared by its protocols; they stand inside the breaker: a call it refuses uses up nothing. Where there are several
+    endpoints, each attempt goes to one of them.
     """
     name, timeout_s = service.name, service.policy.timeout_s
     return chain(
-        Deadline(name, clock),
         cache if service.policy.cache.keeps else flights,
+        Deadline(name, clock),
         *([TrackTried()] if balancers else []),
         innermost=fallback.over(
             {
