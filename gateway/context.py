@@ -105,3 +105,4 @@ class RequestContext:
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(self._tasks)
+        self.loaders.clear()  # they know their request: all that was loaded would wait for the garbage collector

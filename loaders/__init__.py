@@ -1,1 +1,1 @@
-"""Request-scoped DataLoaders, and fields that batch by declaration."""
+"""Request-scoped loaders, and fields that batch by declaration."""

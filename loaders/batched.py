@@ -2,12 +2,15 @@
 
 import typing
 from collections.abc import Sequence
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import strawberry
 from strawberry.utils.str_converters import to_snake_case
 
 from clients.operation import Operation, OperationError, operation
+from loaders.columns import COLUMN, PathOf, keys_of
 from loaders.fields import check_selection, declared_field, note
 from loaders.row_loader import RowLoader
 from loaders.rows import RowMapping, row_mapping
@@ -101,7 +104,14 @@ class Batched:
             parts = [getattr(source, name) for name in names]
             return None if None in parts else await self._load(parts, info, ())
 
-        return declared_field(self.operation, resolve, {}, self._kind | None, options)
+        key = attrgetter(names[0]) if len(names) == 1 else partial(_composite_key, names)
+
+        async def column(sources: Sequence[Any], scope: LoaderScope, path: PathOf, alone: bool) -> list[Any]:
+            values = await self.loader(scope).load_column(keys_of(sources, key), alone=alone)
+            return self._noted(values, scope, path)
+
+        metadata = {**options.pop("metadata", {}), COLUMN: column}
+        return declared_field(self.operation, resolve, {}, self._kind | None, {**options, "metadata": metadata})
 
     def one(self, **options: Any) -> Any:
         """A root field `…(<key>: …): Type`: the row of one key, null where there is none."""
@@ -138,3 +148,19 @@ class Batched:
             path = (*info.path.as_list(), *below)
             note(scope, self.operation.service, path, loaded.served, loaded.problems)
         return loaded.value
+
+    def _noted(self, values: list[Any], scope: LoaderScope, path: PathOf) -> list[Any]:
+        """The objects of what was loaded, noting how each was served, as `_load` does; errors as they are."""
+        for index, loaded in enumerate(values):
+            if loaded is None or isinstance(loaded, Exception):
+                continue
+            if loaded.served.degraded or loaded.problems:
+                note(scope, self.operation.service, path(index), loaded.served, loaded.problems)
+            values[index] = loaded.value
+        return values
+
+
+def _composite_key(names: Sequence[str], source: Any) -> Any:
+    """What a row is asked for by; None where a part of it is."""
+    parts = tuple(getattr(source, name) for name in names)
+    return None if None in parts else parts

@@ -1,17 +1,15 @@
-"""Many loads, one call: a request-scoped DataLoader over a batched operation."""
+"""Many loads, one call: a request-scoped loader over a batched operation."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-from aiodataloader import DataLoader, Loader, dispatch_queue_batch, get_chunks
 
 from clients.call import Call, Problem, Served
 from clients.errors import UpstreamError
 from clients.operation import Operation
 from loaders.rows import made_or_error
 from loaders.scope import LoaderScope
+from loaders.scoped_loader import ScopedLoader
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class Loaded:
     problems: tuple[Problem, ...] = ()
 
 
-class RowLoader(DataLoader[Any, Loaded]):
+class RowLoader(ScopedLoader[Loaded]):
     """Loads rows by key: aligned to the keys, None where missing, and a failed key fails only itself.
 
     Loads of one turn of the event loop become one call, of at most `batch.max_size` keys; with `window_s`, loads within
@@ -46,12 +44,11 @@ class RowLoader(DataLoader[Any, Loaded]):
             raise TypeError(f"{operation.name} is not a batched operation")
         self._operation = operation
         self._batch = operation.batch
-        self._scope = scope
         self._make = make
-        self._window_s = window_s
-        super().__init__(max_batch_size=operation.batch.max_size, get_cache_key=operation.batch.normal)
+        batch = operation.batch
+        super().__init__(scope, max_size=batch.max_size, window_s=window_s, normal=batch.normal)
 
-    async def batch_load_fn(self, keys: list[Any]) -> list[Loaded | UpstreamError]:  # type: ignore[override]
+    async def load_batch(self, keys: list[Any]) -> list[Loaded | UpstreamError]:
         """One result a key, in key order; raises only when the call as a whole has no answer."""
         blank = Call(self._operation, {self._batch.variable: []}, self._scope.caller)
         call = blank.for_keys(keys)
@@ -70,25 +67,3 @@ class RowLoader(DataLoader[Any, Loaded]):
             return Loaded(row, answer.served_row(index), (*shared, *problems.get(index, ())))
 
         return [loaded(index) for index in range(len(keys))]
-
-    def do_resolve_reject(self, key: Any, future: "asyncio.Future[Loaded]") -> None:
-        """Queue a load, and see to it that the queue is dispatched; aiodataloader's own tasks have no owner."""
-        self._queue.append(Loader(key=key, future=future))
-        if len(self._queue) > 1:
-            return
-        if self._window_s > 0:
-            self.loop.call_later(self._window_s, self._dispatch)
-        else:
-            # Resolvers that this turn woke run in the next one, and may load too: wait for both, then go.
-            self.loop.call_soon(self.loop.call_soon, self._dispatch)
-
-    def _dispatch(self) -> None:
-        queue, self._queue = self._queue, []
-        awaited = []
-        for load in queue:
-            if load.future.cancelled():  # its request has ended, and the scope takes no more work
-                self.clear(load.key)
-            else:
-                awaited.append(load)
-        for chunk in get_chunks(awaited, self._batch.max_size):
-            self._scope.spawn(dispatch_queue_batch(self, chunk))
