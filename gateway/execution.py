@@ -1,13 +1,12 @@
-"""What executes an operation: graphql-core for this process's own schema, the federation engine for a supergraph."""
+"""What executes an operation: programs over this process's own schema, the federation engine for a supergraph."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
 
 import msgspec
 import strawberry
-from graphql import execute
 
 from gateway.context import RequestContext
 from gateway.errors import ErrorFormatter
@@ -16,7 +15,7 @@ from gateway.federation.planner import Plan
 from gateway.federation.serving import ServedSupergraph, Snapshot
 from gateway.federation.supergraph import active_labels
 from gateway.http.documents import Document, DocumentCache, Operation
-from schema.build import core_schema
+from gateway.local_execution import LocalSchema
 
 _NO_LABELS: frozenset[str] = frozenset()
 
@@ -72,8 +71,7 @@ class StrawberryExecutor:
     """Executes on the schema of this process, whole."""
 
     def __init__(self, schema: strawberry.Schema, documents: DocumentCache, *, hide_suggestions: bool) -> None:
-        self._schema = schema
-        self._hide_suggestions = hide_suggestions
+        self._local = LocalSchema(schema, hide_suggestions=hide_suggestions)
         self.documents = documents
 
     def current(self) -> Executable:
@@ -82,18 +80,8 @@ class StrawberryExecutor:
 
     async def execute(self, asked: Asked) -> Executed:
         """See `Executable`."""
-        result = execute(
-            core_schema(self._schema),
-            asked.document.ast,
-            context_value=asked.context,
-            variable_values=dict(asked.variables),
-            operation_name=asked.operation.name,
-            executor_class=self._schema.execution_context_class,
-            hide_suggestions=self._hide_suggestions,
-        )
-        if isinstance(result, Awaitable):
-            result = await result
-        errors = result.errors or []
+        result = await self._local.execute(asked.document, asked.operation, asked.variables, asked.context, alone=True)
+        errors = result.errors
         nothing_ran = result.data is None and errors and all(error.path is None for error in errors)
         return Executed(
             msgspec.UNSET if nothing_ran else result.data, [asked.formatter.entry(error) for error in errors]

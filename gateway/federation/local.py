@@ -1,10 +1,10 @@
 """The Strawberry schema of this process as one more subgraph; its fetches stay in the process."""
 
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
+import msgspec
 import strawberry
-from graphql import execute
 
 from clients.call import Caller, Problem, Served
 from clients.clock import Clock
@@ -14,6 +14,7 @@ from gateway.federation.errors import FetchFailed
 from gateway.federation.executor import SubgraphRequest, SubgraphResponse
 from gateway.http.documents import DocumentCache
 from gateway.http.errors import RequestError
+from gateway.local_execution import LocalSchema
 from schema.build import core_schema
 from schema.context import GatewayContext, GatewayState
 
@@ -32,7 +33,7 @@ class LocalSubgraph:
     """
 
     def __init__(self, schema: strawberry.Schema, on_masked: OnMasked, clock: Clock) -> None:
-        self._schema = schema
+        self._local = LocalSchema(schema, hide_suggestions=False)
         self._on_masked = on_masked
         self._clock = clock
         self._documents = DocumentCache(
@@ -51,19 +52,11 @@ class LocalSubgraph:
         except RequestError as error:
             raise FetchFailed(request.subgraph, f"The local schema refuses a planned request: {error}") from error
         inside = _FetchContext(context, request)
-        result = execute(
-            core_schema(self._schema),
-            document.ast,
-            context_value=inside,
-            variable_values=dict(request.variables),
-            executor_class=self._schema.execution_context_class,
-        )
-        if isinstance(result, Awaitable):
-            result = await result
+        result = await self._local.execute(document, document.operation(), request.variables, inside)
         formatter = ErrorFormatter(context.caller.request_id, self._clock.wall(), self._on_masked)
-        errors = [formatter.entry(error) for error in result.errors or ()]
+        errors = [formatter.entry(error) for error in result.errors]
         errors += [formatter.upstream_problem(s, path, p.message, p.code) for s, path, p in inside.problems]
-        return SubgraphResponse(result.data, errors)
+        return SubgraphResponse(msgspec.to_builtins(result.data), errors)
 
 
 class _FetchContext:
