@@ -18,8 +18,13 @@ from gateway.federation.executor.compiled import Prepared, describe
 from gateway.federation.rest_routes import require_routes
 from gateway.federation.source import Fetched, SourceError, find_source
 from gateway.federation.supergraph import derive_api_schema, parse_supergraph
+from gateway.http.documents import DocumentCache
+from gateway.http.errors import RequestError
+from gateway.local_execution import LocalSchema
+from gateway.local_execution import describe as describe_local
 from gateway.runtime import lent_wire, load_schema
 from gateway.yaml_source import Finding
+from schema.build import core_schema
 
 
 def add_to(commands: Any) -> None:
@@ -105,6 +110,10 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
+    config = load_config(options.config, options.supergraph)
+    if config.served_federation is None:
+        return _printed(options, lambda text: _explained_locally(config, text, options))
+
     def explained(prepared: Prepared) -> str:
         program = prepared.program(dict.fromkeys(options.on, True))
         how = f"plain executor: {program}" if isinstance(program, str) else f"compiled\n{describe(program)}"
@@ -113,12 +122,26 @@ def _explain(options: argparse.Namespace) -> int:
     return _planned(options, explained)
 
 
+def _explained_locally(config: Config, text: str, options: argparse.Namespace) -> str:
+    """What an operation on this process's own schema is compiled to."""
+    schema = load_schema(config)
+    document = DocumentCache(core_schema(schema), introspection=True).get(text)
+    operation = document.operation(options.operation)
+    prepared = LocalSchema(schema, hide_suggestions=False).prepared(document, operation)
+    program = prepared.program({name: name in options.on for name in prepared.conditional})
+    return f"graphql-core: {program}" if isinstance(program, str) else f"compiled\n{describe_local(program)}"
+
+
 def _planned(options: argparse.Namespace, show: Callable[[Prepared], str]) -> int:
     found = find_supergraph(load_config(options.config, options.supergraph))
     engine = FederationEngine(found.sdl, _Nowhere())
+    return _printed(options, lambda text: show(engine.prepared(text, options.operation, frozenset(options.label))))
+
+
+def _printed(options: argparse.Namespace, show: Callable[[str], str]) -> int:
+    """Print what is shown of the file with the operation, or what is wrong with it."""
     try:
-        text = options.query.read_text(encoding="utf-8")
-        print(show(engine.prepared(text, options.operation, frozenset(options.label))))
+        print(show(options.query.read_text(encoding="utf-8")))
     except OSError as error:
         print(f"{options.query}: cannot be read: {error.strerror}", file=sys.stderr)
     except UnicodeDecodeError:
@@ -127,6 +150,10 @@ def _planned(options: argparse.Namespace, show: Callable[[Prepared], str]) -> in
         for one in error.errors:
             at = f"line {one.locations[0].line}: " if one.locations else ""
             print(f"{options.query}: {at}{one.message}", file=sys.stderr)
+    except RequestError as error:
+        for entry in error.errors:
+            at = f"line {entry['locations'][0]['line']}: " if entry.get("locations") else ""
+            print(f"{options.query}: {at}{entry['message']}", file=sys.stderr)
     except PlanningError as error:
         print(f"{options.query}: {error}", file=sys.stderr)
     else:
