@@ -97,7 +97,7 @@ async def test_what_follows_on_a_failed_attempt_is_logged(lines: io.StringIO) ->
         "retries": 1,
         "hedges": 0,
         "refusedByBudget": 1,
-        "budget": 0,
+        "budget": 1,  # of REST, which was not asked
     }
 
 
