@@ -131,7 +131,12 @@ def drills() -> list[Drill]:
 
 async def recovery_under_a_crowd(folder: Path, *, crowd: int = CROWD) -> Figures:
     """An open circuit meets a crowd just as it may probe, and an upstream that takes its time to come back."""
-    calm = {"timeout_s": 20.0, "retry": {"attempts": 1}, "breaker": {"failure_rate": None}}
+    calm = {
+        "timeout_s": 20.0,
+        "retry": {"attempts": 1},
+        "breaker": {"failure_rate": None},
+        "concurrency": {"wait_s": 20.0},  # a thousand at once have to queue for a hundred places
+    }
     async with _one(folder, calm, deadline_s=40.0, keys=crowd + 1) as (site, gateway):
         await _open_circuits(site, gateway)
         hang = Hang()
@@ -473,7 +478,9 @@ async def _one(
 ) -> AsyncIterator[tuple[Site, GatewayProcess]]:
     """The first service, and a gateway."""
     async with open_world(keys=map(str, range(1, keys + 1))) as world:
-        config = world.config(policy, {"server": {"request_timeout_s": deadline_s}})
+        # Whoever is refused for the gateway's own load says nothing of the pipeline: that has a drill of its own.
+        server = {"request_timeout_s": deadline_s, "max_in_flight": None, "max_loop_lag_s": None}
+        config = world.config(policy, {"server": server})
         async with GatewayProcess(config, folder) as gateway:
             yield next(iter(world.sites.values())), gateway
 
