@@ -96,61 +96,19 @@ class _Run:
         self._variables = variables
         self._context = context
         self._sent: dict[int, _Sent] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
 
     async def group(self, steps: tuple[Step, ...]) -> None:
-        """Run steps that wait for each other and for nothing outside.
-
-        A step goes on with the one that waited for it, in the same task; only what runs beside it needs another.
-        """
+        """Run steps that wait for each other and for nothing outside."""
         if len(steps) == 1:
-            await self._step(steps[0])
-            return
-        loop = asyncio.get_running_loop()
-        waits = [step.waits for step in steps]
-        left = len(steps)
-        ended: asyncio.Future[None] = loop.create_future()
-
-        async def chain(step: Step | None) -> None:
-            nonlocal left
-            while step is not None:
-                await self._step(step)
-                if self.ended:
-                    return
-                left -= 1
-                following = None
-                for number in step.after:
-                    waits[number] -= 1
-                    if not waits[number]:
-                        if following is None:
-                            following = steps[number]
-                        else:
-                            start(steps[number])
-                step = following
-            if not left and not ended.done():
-                ended.set_result(None)
-
-        def start(step: Step) -> None:
-            task = loop.create_task(chain(step))
-            self._tasks.add(task)
-            task.add_done_callback(finished)
-
-        def finished(task: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
-            if not task.cancelled() and (error := task.exception()) is not None and not ended.done():
-                ended.set_exception(error)
-                ended.exception()  # seen: the first step may have ended the waiting before
-
-        first, *others = [step for step in steps if not step.waits]
-        for step in others:
-            start(step)
-        await chain(first)
-        await ended
+            await self.step(steps[0])
+        else:
+            await _Group(self, steps).all()
 
     async def end(self) -> None:
         """Cancel what is still under way, and wait for its end."""
-        if self._tasks:
-            tasks = list(self._tasks)
+        if self.tasks:
+            tasks = list(self.tasks)
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
@@ -162,7 +120,7 @@ class _Run:
             return (await asyncio.shield(sent.outcome)).response()
         return await self._fetcher.fetch(request)
 
-    async def _step(self, step: Step) -> None:
+    async def step(self, step: Step) -> None:
         batches: list[_Batch] = []
         variables: dict[str, Any] = {}
         for entities in step.entities:
@@ -235,6 +193,59 @@ class _Run:
         if received.data is None:
             raise Rare
         return received.data
+
+
+class _Group:
+    """Steps under way. A step goes on with one that waited for it, in the same task; what runs beside needs another.
+
+    Not closures: those would know each other, and the whole response would wait for the garbage collector.
+    """
+
+    __slots__ = ("_ended", "_left", "_run", "_steps", "_waits")
+
+    def __init__(self, run: _Run, steps: tuple[Step, ...]) -> None:
+        self._run = run
+        self._steps = steps
+        self._waits = [step.waits for step in steps]
+        self._left = len(steps)
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def all(self) -> None:
+        """Run them all; the first error ends the waiting."""
+        first, *others = [step for step in self._steps if not step.waits]
+        for step in others:
+            self._start(step)
+        await self._chain(first)
+        await self._ended
+
+    def _start(self, step: Step) -> None:
+        task = asyncio.get_running_loop().create_task(self._chain(step))
+        self._run.tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._run.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not self._ended.done():
+            self._ended.set_exception(error)
+            self._ended.exception()  # seen: the first step may have ended the waiting before
+
+    async def _chain(self, step: Step | None) -> None:
+        while step is not None:
+            await self._run.step(step)
+            if self._run.ended:
+                return
+            self._left -= 1
+            following = None
+            for number in step.after:
+                self._waits[number] -= 1
+                if not self._waits[number]:
+                    if following is None:
+                        following = self._steps[number]
+                    else:
+                        self._start(self._steps[number])
+            step = following
+        if not self._left and not self._ended.done():
+            self._ended.set_result(None)
 
 
 def _same(sent: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
