@@ -79,7 +79,7 @@ async def test_flaky_answers_fail_as_often_as_told(demo: Demo, client: httpx.Asy
 
 async def test_a_hang_holds_the_request_until_the_client_leaves(demo: Demo) -> None:
     await break_(demo, "customers.graphql", "hang")
-    async with httpx.AsyncClient(timeout=0.05) as client:
+    async with httpx.AsyncClient(timeout=httpx.Timeout(5, read=0.05)) as client:
         with pytest.raises(httpx.ReadTimeout):
             await ask_graphql(demo, client)
 
