@@ -43,6 +43,8 @@ class Caller(msgspec.Struct, frozen=True):
         correlation_id: of the whole chain of requests this one is part of.
         deadline: monotonic seconds of the pipeline's clock; None waits as long as the policies allow.
         headers: the client's headers by lower-case name; a service gets those its entry names.
+        authenticated: whether the gateway knows for certain who asks.
+        scopes: what the caller may do, as its credential says; fields may require some.
     """
 
     request_id: str
@@ -52,6 +54,8 @@ class Caller(msgspec.Struct, frozen=True):
     authorization: str | None = None
     deadline: float | None = None
     headers: Mapping[str, str] = {}
+    authenticated: bool = False
+    scopes: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"Caller({self.request_id!r}, tenant={self.tenant!r}, user={self.user!r})"  # no credential, no header

@@ -61,7 +61,10 @@ class GatewayState(Protocol):
 
 
 class GatewayContext(LoaderScope, Protocol):
-    """One request, as the schema's fields see it: `info.context`."""
+    """One request, as the schema's fields see it: `info.context`.
+
+    `caller.scopes` is what it may do.
+    """
 
     @property
     def state(self) -> GatewayState:
