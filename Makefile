@@ -1,6 +1,8 @@
 # What each target promises is in CONTRIBUTING.md. PYTHON picks the interpreter (3.11 or newer).
 PYTHON ?= python3
 BIN := .venv/bin
+# Each file's tests stay in one process; four processes are as much as they gain from.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 STAMP := .venv/.installed
 
 .PHONY: install run test check format reference faults mutation clean
@@ -17,14 +19,14 @@ run: $(STAMP)
 	@$(BIN)/gateway demo
 
 test: $(STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term
 
 format: $(STAMP)
 	$(BIN)/ruff format .
