@@ -14,10 +14,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-import os
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +27,8 @@ import msgspec
 import uvloop
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError
+
+from benchmarks.processes import gateway_command, running
 
 GATEWAY, UPSTREAM = 4291, 4292
 SLOTS, TAKES_S = 5, 0.05
@@ -136,22 +135,6 @@ class Load:
 
 
 @contextlib.contextmanager
-def _process(*command: str, port: int, cpu: int) -> Iterator[None]:
-    with subprocess.Popen([sys.executable, *command]) as process:
-        try:
-            if hasattr(os, "sched_setaffinity"):
-                cpus = sorted(os.sched_getaffinity(0))
-                os.sched_setaffinity(process.pid, {cpus[cpu % len(cpus)]})
-            for _ in range(200):
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                    break
-                time.sleep(0.1)
-            yield
-        finally:
-            process.terminate()
-
-
-@contextlib.contextmanager
 def _gateway(short: str, deadline_s: float, *, limits: bool) -> Iterator[None]:
     config = _CONFIG.format(
         port=GATEWAY,
@@ -164,11 +147,10 @@ def _gateway(short: str, deadline_s: float, *, limits: bool) -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "gateway.yaml")
         file.write_text(config)
-        serve = "import sys; from gateway.cli import main; sys.exit(main())"
-        upstream = ("-m", "uvicorn", "benchmarks.shedding:app", "--port", str(UPSTREAM), "--log-level", "error")
+        upstream = [sys.executable, "-m", "uvicorn", "benchmarks.shedding:app", "--port", str(UPSTREAM)]
         with (
-            _process(*upstream, "--lifespan", "off", port=UPSTREAM, cpu=-1),
-            _process("-c", serve, "serve", "--config", str(file), port=GATEWAY, cpu=0),
+            running([*upstream, "--log-level", "error", "--lifespan", "off"], port=UPSTREAM, cpu=-1),
+            running(gateway_command("serve", "--config", str(file)), port=GATEWAY, cpu=0),
         ):
             yield
 
