@@ -16,8 +16,10 @@ from gateway.app import CONFIG_VARIABLE, SUPERGRAPH_VARIABLE, configure_logs, cr
 from gateway.cli.numbers import count, port
 from gateway.cli.supergraph import require_supergraph
 
-# uvloop accepts one connection a socket in each turn of its loop: while it lags, clients could not even be refused
+# uvloop accepts one connection a socket in each turn of its loop: while it lags, clients could not even be refused.
 _ACCEPTED_IN_A_TURN = 64
+# Of several workers the first to wake would take them all, and keep them: with few a turn they share evenly.
+_ACCEPTED_IN_A_TURN_OF_SEVERAL = 4
 
 
 def add_to(commands: Any) -> None:
@@ -67,7 +69,8 @@ def run(options: argparse.Namespace) -> None:
     )
     server = uvicorn.Server(settings)
     bound = settings.bind_socket()
-    sockets = [bound, *(bound.dup() for _ in range(_ACCEPTED_IN_A_TURN - 1))]
+    accepted = _ACCEPTED_IN_A_TURN if options.workers == 1 else _ACCEPTED_IN_A_TURN_OF_SEVERAL
+    sockets = [bound, *(bound.dup() for _ in range(accepted - 1))]
     with suppress(KeyboardInterrupt):  # the server has stopped in order
         if options.workers == 1:
             server.run(sockets)

@@ -4,9 +4,12 @@ import asyncio
 import json
 import re
 import signal
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from gateway.cli import main
@@ -36,6 +39,29 @@ def test_serve_answers_on_its_port_and_ends_cleanly(config: Path, workers: str) 
     assert process.returncode in {0, -signal.SIGTERM}
     assert re.search(rf"starting .*port={port} workers={workers}", said)
     assert len(re.findall(r"ready .*upstreams=0", said)) == int(workers)
+
+
+def test_workers_share_the_connections_that_come_at_once(config: Path) -> None:
+    port = free_port()
+    command = [*GATEWAY, "serve", "--port", str(port), "--config", str(config), "--workers", "2"]
+    request = b"GET /health/live HTTP/1.1\r\nhost: gateway\r\n\r\n"
+    with running(command, f"http://127.0.0.1:{port}/health/ready") as process:
+        assert process.stdout is not None
+        ready = (line for line in process.stdout if "ready " in line)
+        for _ in range(2):  # each worker says so
+            next(ready)
+        with ExitStack() as stack:
+            opened = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(40)]
+            for connection in opened:
+                connection.sendall(request)
+            for connection in opened:
+                assert connection.recv(1_000).startswith(b"HTTP/1.1 200")
+            workers = psutil.Process(process.pid).children(recursive=True)
+            held = [sum(c.status == psutil.CONN_ESTABLISHED for c in w.net_connections()) for w in workers]
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert sum(held) >= 40
+    assert sorted(held)[-2] >= 5, f"of 40 connections: {held}"  # the workers' supervisor has children of other kinds
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "demo"])
