@@ -123,12 +123,18 @@ class HealthChecks:
         self._began = clock.now()
         self._records: dict[tuple[ProtocolName, Endpoint], CheckRecord] = {}
         self._round = asyncio.Lock()
+        self._first = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to check at intervals, where that is wanted."""
         if self._remembers and self._task is None:
             self._task = asyncio.create_task(self._keep_checking(), name="breakwater health checks")
+
+    async def checked(self) -> None:
+        """Wait until everything was checked once, whatever came of it; at once where there are no checks."""
+        if self._task is not None:
+            await self._first.wait()
 
     async def aclose(self) -> None:
         """Stop checking."""
@@ -155,6 +161,7 @@ class HealthChecks:
     async def _keep_checking(self) -> None:
         while True:
             await self.check()
+            self._first.set()
             await self._clock.sleep(self._policy.every_s * self._random.uniform(1 - _JITTER, 1 + _JITTER))
 
     def _targets(self) -> list[tuple[ProtocolName, Endpoint]]:

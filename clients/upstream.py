@@ -248,6 +248,10 @@ class Upstream:
             self._endpoints.start()
         self._checks.start()
 
+    async def checked(self) -> None:
+        """Wait until its health was checked once, where it is; bounded by the policy's timeout."""
+        await self._checks.checked()
+
     def force_circuit(
         self,
         mode: Mode,

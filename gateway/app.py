@@ -1,5 +1,6 @@
 """The composition root: builds everything, hands it to whoever needs it, and owns its lifetime."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 from clients.clock import Clock, SystemClock
 from gateway import collector, identity
 from gateway.config import Config, ConfigError, FederationConfig, load
+from gateway.draining import Draining, closing
 from gateway.http.endpoint import Answer, Exchange, GraphQLEndpoint
 from gateway.http.graphiql import GraphiQL
 from gateway.http.shedding import Shedding
@@ -53,12 +55,17 @@ class Application(Starlette):
     That costs a third of a small query. The endpoint's route is there as well, for root paths and redirects.
     """
 
-    def __init__(self, endpoint: ASGIApp, routes: Sequence[BaseRoute], lifespan: Lifespan[Starlette]) -> None:
+    def __init__(
+        self, endpoint: ASGIApp, routes: Sequence[BaseRoute], lifespan: Lifespan[Starlette], draining: Draining
+    ) -> None:
         super().__init__(routes=[Route(_GRAPHQL, endpoint), *routes], lifespan=lifespan)
         self._endpoint = endpoint
+        self._draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
+        if self._draining.active and scope["type"] == "http":
+            send = closing(send)
         if scope["type"] == "http" and scope["path"] == _GRAPHQL:
             await self._endpoint(scope, receive, send)
         else:
@@ -89,6 +96,7 @@ def create_app(
     schema = load_schema(config)
     clock = clock or SystemClock()
     serving = _Serving()
+    draining = Draining(config.server.grace_s(development=config.development))
     log = RequestLog()
     random = random or Random()
     shedding = Shedding(
@@ -102,13 +110,15 @@ def create_app(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         parts = Parts(wires, UpstreamLog(), clock, random, log.masked, on_settled, shedding.status)
         async with open_runtime(config, schema, parts) as runtime:
+            await asyncio.gather(*(upstream.checked() for upstream in runtime.upstreams.values()))
             identifier = Identifier(config.identity, config.trusted_networks())
             serving.pipeline = OperationPipeline(runtime, identifier, log)
             serving.runtime = runtime
             on_settled()
             structlog.get_logger("gateway").info("ready", upstreams=len(runtime.upstreams))
             try:
-                yield
+                with draining.listening():
+                    yield
             finally:
                 serving.runtime = None
         serving.pipeline = None
@@ -124,10 +134,10 @@ def create_app(
         clock=clock,
         shedding=shedding,
     )
-    routes = [*probe_routes(lambda: serving.runtime)]
+    routes = [*probe_routes(lambda: None if draining.active else serving.runtime)]
     if graphiql is not None:
         routes += graphiql.routes()
-    return Application(endpoint, routes, lifespan)
+    return Application(endpoint, routes, lifespan, draining)
 
 
 def load_config(file: Path | None, supergraph: str | None = None) -> Config:

@@ -1,7 +1,9 @@
 """`gateway serve`: the gateway on a socket."""
 
 import argparse
+import math
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -65,16 +67,28 @@ def run(options: argparse.Namespace) -> None:
         proxy_headers=False,  # whose word is taken for who the client is, is `identity`'s to say
         server_header=False,
         log_level="warning",
-        timeout_graceful_shutdown=30,
+        timeout_graceful_shutdown=math.ceil(config.server.shutdown_timeout_s),
     )
     server = uvicorn.Server(settings)
     bound = settings.bind_socket()
     accepted = _ACCEPTED_IN_A_TURN if options.workers == 1 else _ACCEPTED_IN_A_TURN_OF_SEVERAL
     sockets = [bound, *(bound.dup() for _ in range(accepted - 1))]
-    with suppress(KeyboardInterrupt):  # the server has stopped in order
+    # Having stopped in order, the server raises the signal again that told it to: that is no failure.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    with suppress(KeyboardInterrupt):
         if options.workers == 1:
             server.run(sockets)
             if not server.started:
                 sys.exit(3)  # as uvicorn.run does
         else:
-            Multiprocess(settings, sockets=sockets).run()
+            _Workers(settings, sockets=sockets).run()
+
+
+class _Workers(Multiprocess):
+    """The worker processes and the one that looks after them."""
+
+    def terminate_all(self) -> None:
+        """Tell the workers to stop. This process's sockets would go on taking connections that nobody answers."""
+        super().terminate_all()
+        for listening in self.sockets:
+            listening.close()

@@ -32,10 +32,20 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Requests answered at once; more are refused with 503 and Retry-After. Default 1,000; null turns the limit off."""
     max_loop_lag_s: PositiveSeconds | None = 0.1
     """An event loop whose turns keep taking longer lets fewer requests in. Default 100 ms; null does not look at it."""
+    shutdown_grace_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] | None = None
+    """After SIGTERM: serving, but not ready, until whoever sends traffic notices. Default 3, in development 0."""
+    shutdown_timeout_s: PositiveSeconds = 30.0
+    """After the grace period: for requests in progress to end, before they are cancelled. Default 30."""
     graphiql: bool | None = None
     """Serve GraphiQL at /graphql. Default: in development only."""
     introspection: bool | None = None
     """Answer introspection. Default: in development only."""
+
+    def grace_s(self, *, development: bool) -> float:
+        """`shutdown_grace_s`, or its default."""
+        if self.shutdown_grace_s is None:
+            return 0.0 if development else 3.0
+        return self.shutdown_grace_s
 
 
 class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

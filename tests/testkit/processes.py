@@ -43,5 +43,5 @@ def running(
         yield process
     finally:
         if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)  # no grace period
         process.communicate(timeout=30)
