@@ -118,3 +118,20 @@ async def test_an_account_number_in_an_upstreams_error_never_reaches_the_log(lin
         await gateway.ask('{ customer(id: "1") { name balance } }')
     assert any("…3000 is locked" in line.get("message", "") for line in parsed(lines))
     assert number not in lines.getvalue()
+
+
+async def test_at_a_higher_level_a_request_leaves_no_line(lines: io.StringIO) -> None:
+    logs.configure(json=True, level="warning", stream=lines)
+    async with running_gateway() as gateway:
+        await gateway.ask('{ customer(id: "1") { name } }')
+    assert parsed(lines) == []
+
+
+def test_a_line_is_json_whatever_it_says(lines: io.StringIO) -> None:
+    log = structlog.get_logger("t")
+    log.info("odd", half="\ud800", thing={1, 2}, kind=ValueError("no"), rate=float("nan"))
+    log.info("odd", thing=frozenset({3}), kind=ValueError("no"), rate=float("nan"))
+    half, line = parsed(lines)
+    assert half["half"] == "\ud800"
+    assert (line["thing"], line["kind"], line["rate"]) == ([3], "ValueError('no')", None)
+    assert line["timestamp"].endswith("Z")
