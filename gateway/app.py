@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -39,11 +39,11 @@ class _Serving:
     runtime: Runtime | None = None
     pipeline: OperationPipeline | None = None
 
-    async def handle(self, exchange: Exchange) -> Answer:
+    def handle(self, exchange: Exchange) -> Awaitable[Answer]:
         """Hand an exchange to the pipeline."""
         if self.pipeline is None:
             raise RuntimeError("the application is asked outside of its lifespan")
-        return await self.pipeline.handle(exchange)
+        return self.pipeline.handle(exchange)
 
 
 _GRAPHQL = "/graphql"

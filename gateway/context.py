@@ -95,14 +95,28 @@ class RequestContext:
             for (service, *_), noted in self._degraded.items()
         ]
 
+    @property
+    def is_degraded(self) -> bool:
+        """Whether `degraded` has anything to tell."""
+        return bool(self._degraded)
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether there is something for `aclose` to wait for."""
+        return bool(self._tasks)
+
+    async def aclose(self) -> None:
+        """Cancel what the request still runs, and wait for its end."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._tasks:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.wait(self._tasks)
+        await self.aclose()
         self.loaders.clear()  # they know their request: all that was loaded would wait for the garbage collector

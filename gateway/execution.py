@@ -1,7 +1,6 @@
 """What executes an operation: programs over this process's own schema, the federation engine for a supergraph."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
 
@@ -20,19 +19,22 @@ from gateway.local_execution import LocalSchema
 _NO_LABELS: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One operation of a document, for one request."""
+class Asked(msgspec.Struct, frozen=True):
+    """One operation of a document, for one request.
+
+    Attributes:
+        variables_text: `variables` as the client wrote them; None where that is not known.
+    """
 
     document: Document
     operation: Operation
     variables: Mapping[str, Any]
     context: RequestContext
     formatter: ErrorFormatter
+    variables_text: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Executed:
+class Executed(msgspec.Struct, frozen=True):
     """What came of an operation.
 
     Attributes:
@@ -42,7 +44,7 @@ class Executed:
     """
 
     data: Any = msgspec.UNSET
-    errors: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = []
     plan: Plan | None = None
 
 
@@ -108,35 +110,28 @@ class FederatedExecutor:
 class _Federated:
     """One snapshot, for one request."""
 
-    __slots__ = ("_random", "_snapshot")
+    __slots__ = ("_random", "_snapshot", "documents")
 
     def __init__(self, snapshot: Snapshot, random: Random) -> None:
         self._snapshot = snapshot
         self._random = random
-
-    @property
-    def documents(self) -> DocumentCache:
-        """The snapshot's."""
-        return self._snapshot.documents
+        self.documents = snapshot.documents
 
     async def execute(self, asked: Asked) -> Executed:
         """See `Executable`."""
         snapshot = self._snapshot
-        snapshot.begin()
-        try:
-            return await self._execute(asked)
-        finally:
-            snapshot.end()
-
-    async def _execute(self, asked: Asked) -> Executed:
-        engine = self._snapshot.engine
+        engine = snapshot.engine
         labels = active_labels(engine.model, self._random.random()) if engine.model.override_labels else _NO_LABELS
         try:
-            prepared = self._snapshot.prepared(asked.document, asked.operation.name, labels)
+            prepared = snapshot.prepared(asked.document, asked.operation.name, labels)
         except PlanningError as error:
             return Executed(
                 errors=[asked.formatter.planned({"message": str(error), "extensions": {"code": error.code}})]
             )
-        answer = await engine.run(prepared, asked.variables, asked.context)
+        snapshot.begin()
+        try:
+            answer = await engine.run(prepared, asked.variables, asked.context)
+        finally:
+            snapshot.end()
         errors = [asked.formatter.planned(entry) for entry in answer.get("errors", ())]
         return Executed(answer.get("data", msgspec.UNSET), errors, prepared.plan)

@@ -1,7 +1,7 @@
 """Who a request comes from: ids, tenant, user, and which of its headers may go on to upstreams."""
 
+import os
 import re
-import uuid
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
@@ -20,7 +20,7 @@ def clean_id(value: str | None) -> str | None:
 
 def request_id(headers: Mapping[str, str]) -> str:
     """The request's id: the client's `x-request-id` if it is clean, else a new one; `headers` by lower-case name."""
-    return clean_id(headers.get("x-request-id")) or uuid.uuid4().hex
+    return clean_id(headers.get("x-request-id")) or os.urandom(16).hex()
 
 
 class Identifier:

@@ -26,13 +26,20 @@ _MAX_PLAN_HEADER = 4_000  # servers and proxies refuse headers of more than 8 kB
 
 
 class OperationPipeline:
-    """Answers the exchanges of one runtime: document, operation, execution, answer."""
+    """Answers the exchanges of one runtime: document, operation, execution, answer.
+
+    Args:
+        runtime: what is served.
+        identifier: makes the caller.
+        log: gets a line for each operation.
+    """
 
     def __init__(self, runtime: Runtime, identifier: Identifier, log: RequestLog) -> None:
         self._runtime = runtime
         self._identifier = identifier
         self._log = log
-        self._timeouts = Timeouts(runtime.config.server.request_timeout_s + _RESOLVER_GRACE_S, runtime.clock)
+        self._timeout_s = runtime.config.server.request_timeout_s
+        self._timeouts = Timeouts(self._timeout_s + _RESOLVER_GRACE_S, runtime.clock)
 
     async def handle(self, exchange: Exchange) -> Answer:
         """One operation. Cancelling it ends everything it began.
@@ -44,17 +51,13 @@ class OperationPipeline:
         began = clock.now()
         executable = self._runtime.executor.current()
         document, operation = self._document(exchange, executable)
-        deadline = began + self._runtime.config.server.request_timeout_s
+        deadline = began + self._timeout_s
         caller = self._identifier.caller(exchange.scope, exchange.headers, exchange.request_id, deadline)
         formatter = ErrorFormatter(exchange.request_id, clock.wall(), self._log.masked)
-        async with RequestContext(caller, self._runtime) as context:
-            variables = exchange.params.variables or {}
-            try:
-                with self._timeouts.block():
-                    executed = await executable.execute(Asked(document, operation, variables, context, formatter))
-            except TimeoutError:
-                executed = Executed(None, [formatter.planned(_LATE)])
-            answer = self._answer(executed, context, formatter)
+        context = RequestContext(caller, self._runtime)
+        params = exchange.params
+        asked = Asked(document, operation, params.variables, context, formatter, params.variables_text)
+        answer = await self._execute(executable, asked)
         self._log.finished(operation.name, context, answer, clock.now() - began)
         return answer
 
@@ -64,22 +67,44 @@ class OperationPipeline:
         exchange.check_operation(operation.kind)
         return document, operation
 
+    async def _execute(self, executable: Executable, asked: Asked) -> Answer:
+        """The answer; what the request began has ended with it."""
+        context, formatter = asked.context, asked.formatter
+        try:
+            try:
+                with self._timeouts.block():
+                    executed = await executable.execute(asked)
+            except TimeoutError:
+                executed = Executed(None, [formatter.planned(_LATE)])
+            return self._answer(executed, context, formatter)
+        finally:
+            if context.has_tasks:
+                await context.aclose()
+            context.loaders.clear()  # they know their request: all that was loaded would wait for the garbage collector
+
     def _answer(self, executed: Executed, context: RequestContext, formatter: ErrorFormatter) -> Answer:
-        entries = [
-            *executed.errors,
-            *(
-                formatter.upstream_problem(service, path, problem.message, problem.code)
-                for service, path, problem in context.problems
-            ),
-        ]
-        degraded = context.degraded()
+        entries: Sequence[Mapping[str, Any]] = executed.errors
+        if context.problems:
+            entries = [
+                *entries,
+                *(
+                    formatter.upstream_problem(service, path, problem.message, problem.code)
+                    for service, path, problem in context.problems
+                ),
+            ]
+        degraded = context.degraded() if context.is_degraded else None
         extensions: dict[str, Any] | None = {"upstreams": degraded} if degraded else None
-        headers = {"x-correlation-id": context.caller.correlation_id}
+        headers = _own_headers(context)
         if executed.plan is not None and self._runtime.config.development:
             headers["x-query-plan"] = _one_line(str(executed.plan))
         if degraded and self._runtime.config.development and (stale := _stale(degraded)):
             headers["x-cache"] = _one_line(stale)
         return Answer(data=executed.data, errors=entries, extensions=extensions, headers=headers)
+
+
+def _own_headers(context: RequestContext) -> dict[str, str]:
+    """What no two requests share."""
+    return {"x-correlation-id": context.caller.correlation_id}
 
 
 def _stale(degraded: Sequence[Mapping[str, Any]]) -> str:

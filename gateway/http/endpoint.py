@@ -5,10 +5,8 @@ business; this module knows no schema.
 """
 
 import ipaddress
-import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any, TypeAlias
 
@@ -35,8 +33,7 @@ from gateway.http.params import GraphQLParams, ParamLimits
 from gateway.http.shedding import Shedding
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(msgspec.Struct, frozen=True):
     """One request, read and checked, as the handler gets it.
 
     Attributes:
@@ -51,8 +48,10 @@ class Exchange:
     headers: Mapping[str, str]
     params: GraphQLParams
     media_type: MediaType
-    received_at: datetime
-    scope: Scope = field(repr=False)
+    scope: Scope
+
+    def __repr__(self) -> str:
+        return f"Exchange({self.request_id!r}, {self.method})"  # no header: it may be a credential
 
     def check_operation(self, kind: OperationType) -> None:
         """Raise unless the HTTP request may carry such an operation.
@@ -67,8 +66,7 @@ class Exchange:
             raise MethodNotAllowed("A mutation needs a POST request.", allow="POST")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What the handler gives back: the three entries of a GraphQL response, and how to send them.
 
     Attributes:
@@ -77,13 +75,15 @@ class Answer:
         extensions: by name.
         status: of the response; None follows the specification for the media type.
         headers: of the response, by lower-case name, beside the endpoint's own.
+        body: what `encode` makes of it, for many that are given the same; None: it is encoded when it is sent.
     """
 
     data: Any = msgspec.UNSET
     errors: Sequence[Mapping[str, Any]] = ()
     extensions: Mapping[str, Any] | None = None
     status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
+    body: bytes | None = None
 
 
 Handler: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
@@ -95,7 +95,7 @@ OnError: TypeAlias = Callable[[Exception, str], None]
 
 def new_request_id(_headers: Mapping[str, str]) -> str:
     """A random id."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 class GraphQLEndpoint:
@@ -140,33 +140,34 @@ class GraphQLEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. Returns without an answer when the client has gone."""
-        headers = _headers(scope)
+        method: str = scope["method"]
+        headers = _headers(scope["headers"])
         accept = headers.get("accept") or None
-        if self._graphiql is not None and scope["method"] == "GET" and prefers_html(accept):
+        if self._graphiql is not None and method == "GET" and prefers_html(accept):
             await self._graphiql(scope, receive, send)
             return
         request_id = self._request_id(headers)
         media_type = MediaType.JSON
         try:
             # The method first: a wrong one is wrong whatever it accepts.
-            self._check_method(scope["method"])
+            self._check_method(method)
             media_type = negotiate(accept)
             self._shedding.check()
-            received = await self._read(scope, receive, headers)
+            received = self._query_string(scope, headers) if method == "GET" else await self._body(receive, headers)
             with self._shedding:  # only now: a client that sends slowly takes nobody's place
                 exchange = self._exchange(scope, headers, received, media_type, request_id)
                 answer = await until_disconnected(self._handler(exchange), receive, self._patience)
                 status = answer.status or media_type.status_of_result(has_data=answer.data is not msgspec.UNSET)
-                body = _encode(answer)
+                body = answer.body or encode(answer)
         except ClientDisconnected:
             return
         except RequestError as error:
             answer = self._refusal(error, request_id)
-            status, body = media_type.status_of(error), _encode(answer)
+            status, body = media_type.status_of(error), encode(answer)
         except Exception as error:  # noqa: BLE001  # the last resort: masked here, told to on_error
             self._on_error(error, request_id)
             answer = self._masked(request_id)
-            status, body = 500, _encode(answer)
+            status, body = 500, encode(answer)
         raw = [
             *_FIXED_HEADERS[media_type],
             (b"content-length", b"%d" % len(body)),
@@ -181,16 +182,12 @@ class GraphQLEndpoint:
         if method not in ("GET", "POST"):
             raise MethodNotAllowed("GraphQL is asked with GET or POST.", allow="GET, POST")
 
-    async def _read(self, scope: Scope, receive: Receive, headers: Mapping[str, str]) -> bytes:
-        """The query string or the body, not looked at yet."""
-        if scope["method"] == "GET":
-            csrf.check_get(headers)
-            query_string: bytes = scope["query_string"]
-            if len(query_string) > self._max_body_bytes:
-                raise UriTooLong(f"The query string is larger than {self._max_body_bytes} bytes.")
-            return query_string
-        check_content_type(headers.get("content-type"), headers.get("content-encoding"))
-        return await self._read_body(receive, headers)
+    def _query_string(self, scope: Scope, headers: Mapping[str, str]) -> bytes:
+        csrf.check_get(headers)
+        query_string: bytes = scope["query_string"]
+        if len(query_string) > self._max_body_bytes:
+            raise UriTooLong(f"The query string is larger than {self._max_body_bytes} bytes.")
+        return query_string
 
     def _exchange(
         self, scope: Scope, headers: Mapping[str, str], received: bytes, media_type: MediaType, request_id: str
@@ -202,12 +199,12 @@ class GraphQLEndpoint:
             headers=headers,
             params=read(received, self._param_limits),
             media_type=media_type,
-            received_at=self._clock.wall(),
             scope=scope,
         )
 
-    async def _read_body(self, receive: Receive, headers: Mapping[str, str]) -> bytes:
+    async def _body(self, receive: Receive, headers: Mapping[str, str]) -> bytes:
         """The whole body. What `Content-Length` says can only refuse it early; what arrives is counted."""
+        check_content_type(headers.get("content-type"), headers.get("content-encoding"))
         stated = headers.get("content-length", "")
         if stated.isascii() and stated.isdigit() and int(stated[:20]) > self._max_body_bytes:
             raise self._too_large()
@@ -259,10 +256,10 @@ class GraphQLEndpoint:
         return Answer(errors=[entry])
 
 
-def _headers(scope: Scope) -> dict[str, str]:
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """By lower-case name, as ASGI gives them; several of one name are joined (RFC 9110 §5.3)."""
     headers: dict[str, str] = {}
-    for raw_name, raw_value in scope["headers"]:
+    for raw_name, raw_value in raw:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
@@ -302,7 +299,8 @@ def _encode_scalar(value: object) -> object:
 _encoder = msgspec.json.Encoder(enc_hook=_encode_scalar)
 
 
-def _encode(answer: Answer) -> bytes:
+def encode(answer: Answer) -> bytes:
+    """The body of a response."""
     return _encoder.encode(
         _Envelope(
             data=answer.data,

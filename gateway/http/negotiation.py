@@ -84,9 +84,12 @@ class _Negotiated:
     html: bool
 
 
+_NOT_SAID = _Negotiated(MediaType.JSON, html=False)
+
+
 def _negotiated(accept: str | None) -> _Negotiated:
     if not accept or not accept.strip():
-        return _Negotiated(MediaType.JSON, html=False)
+        return _NOT_SAID
     if len(accept) > _LONGEST_CACHED_HEADER:
         return _negotiate_header(accept)
     return _cached_negotiation(accept)

@@ -5,7 +5,7 @@ GraphQL over HTTP (draft), sections Request Parameters, GET, POST and JSON Encod
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
@@ -14,6 +14,7 @@ import msgspec
 from gateway.http.errors import LimitExceeded, MalformedRequest
 
 _NAMES = ("query", "operationName", "variables", "extensions")
+_NULL = b"null"
 _QUOTED_NAMES = tuple(f'"{name}"'.encode() for name in _NAMES)
 # Room for the four parameters and what clients add to addresses; more is a flood.
 _MAX_QUERY_FIELDS = 64
@@ -32,8 +33,7 @@ class ParamLimits:
     max_nesting: int = 64
 
 
-@dataclass(frozen=True, slots=True)
-class GraphQLParams:
+class GraphQLParams(msgspec.Struct, frozen=True):
     """What a client asks for.
 
     Attributes:
@@ -41,12 +41,17 @@ class GraphQLParams:
         operation_name: None lets a document's only operation run.
         variables: decoded JSON by variable name, not yet coerced.
         extensions: decoded JSON by name, for protocol extensions.
+        variables_text: `variables` as the client wrote them, where they came as JSON; tells equal requests.
     """
 
     query: str | None = None
     operation_name: str | None = None
-    variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    extensions: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    variables: Mapping[str, Any] = {}
+    extensions: Mapping[str, Any] = {}
+    variables_text: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"GraphQLParams({self.query!r}, {self.operation_name!r})"  # variables may be personal data
 
     def require_query(self) -> str:
         """The document's text; raises `MalformedRequest` if there is none."""
@@ -60,8 +65,8 @@ class _Body(msgspec.Struct):
 
     query: str | None = None
     operationName: str | None = None  # noqa: N815  # the protocol's name
-    variables: msgspec.Raw = msgspec.Raw(b"null")
-    extensions: msgspec.Raw = msgspec.Raw(b"null")
+    variables: msgspec.Raw = msgspec.Raw(_NULL)
+    extensions: msgspec.Raw = msgspec.Raw(_NULL)
 
 
 _body_decoder = msgspec.json.Decoder(_Body)
@@ -89,11 +94,13 @@ def from_body(body: bytes, limits: ParamLimits | None = None) -> GraphQLParams:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _refuse_body(body, error)
     _refuse_repeated(body)
+    variables, extensions = bytes(decoded.variables), bytes(decoded.extensions)
     return GraphQLParams(
         query=decoded.query,
         operation_name=decoded.operationName,
-        variables=_map("variables", bytes(decoded.variables), limits),
-        extensions=_map("extensions", bytes(decoded.extensions), limits),
+        variables={} if variables == _NULL else _map("variables", variables, limits),
+        extensions={} if extensions == _NULL else _map("extensions", extensions, limits),
+        variables_text=variables,
     )
 
 
@@ -113,11 +120,13 @@ def from_query_string(query_string: bytes, limits: ParamLimits | None = None) ->
         if name in found and name in _NAMES:
             raise MalformedRequest(f'The parameter "{name}" is given twice.')
         found[name] = value
+    variables = found.get("variables", "null").encode()
     return GraphQLParams(
         query=found.get("query"),
         operation_name=found.get("operationName") or None,
-        variables=_map("variables", found.get("variables", "null").encode(), limits),
+        variables=_map("variables", variables, limits),
         extensions=_map("extensions", found.get("extensions", "null").encode(), limits),
+        variables_text=variables,
     )
 
 
@@ -178,7 +187,7 @@ def _refuse_body(body: bytes, error: Exception) -> NoReturn:
 
 def _refuse_repeated(body: bytes) -> None:
     # A name can only be there twice if its text is, or if some key is spelt with escapes.
-    if b"\\u" not in body and all(body.count(name) <= 1 for name in _QUOTED_NAMES):
+    if b"\\u" not in body and max(map(body.count, _QUOTED_NAMES)) <= 1:
         return
     outer: list[str] = []
 

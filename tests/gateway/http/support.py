@@ -1,6 +1,7 @@
 """A schema of a few fields behind the endpoint, executed by graphql-core: the smallest real handler."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -67,7 +68,7 @@ class SchemaHandler:
                 code="FIELD_FAILED",
                 category="internal",
                 request_id=exchange.request_id,
-                at=exchange.received_at,
+                at=datetime.now(UTC),
                 path=error.path,
             )
             for error in result.errors or ()

@@ -17,23 +17,24 @@ def body(**params: Any) -> bytes:
 
 def test_a_body_gives_all_four_parameters() -> None:
     params = from_body(body(query="{a}", operationName="A", variables={"v": [1, None]}, extensions={"e": {}}))
-    assert params == GraphQLParams("{a}", "A", {"v": [1, None]}, {"e": {}})
+    assert params == GraphQLParams("{a}", "A", {"v": [1, None]}, {"e": {}}, b'{"v": [1, null]}')
 
 
 def test_an_address_gives_all_four_parameters() -> None:
     query = urlencode({"query": "{a}", "operationName": "A", "variables": '{"v":[1,null]}', "extensions": '{"e":{}}'})
-    assert from_query_string(query.encode()) == GraphQLParams("{a}", "A", {"v": [1, None]}, {"e": {}})
+    params = from_query_string(query.encode())
+    assert params == GraphQLParams("{a}", "A", {"v": [1, None]}, {"e": {}}, b'{"v":[1,null]}')
 
 
 @pytest.mark.parametrize(
     "content", [b"{}", b' {"query": null, "operationName": null, "variables": null, "extensions": null}\n']
 )
 def test_parameters_left_out_or_null_are_none_or_empty(content: bytes) -> None:
-    assert from_body(content) == GraphQLParams(None, None, {}, {})
+    assert from_body(content) == GraphQLParams(None, None, {}, {}, b"null")
 
 
 def test_an_address_without_parameters_has_none() -> None:
-    assert from_query_string(b"") == GraphQLParams(None, None, {}, {})
+    assert from_query_string(b"") == GraphQLParams(None, None, {}, {}, b"null")
 
 
 def test_an_empty_operation_name_is_none_in_an_address_only() -> None:
