@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 
@@ -17,6 +17,7 @@ from clients.clock import Clock, SystemClock
 from gateway import collector, identity
 from gateway.config import Config, ConfigError, FederationConfig, load
 from gateway.draining import Draining, closing
+from gateway.flights import QueryFlights, QueryKeys
 from gateway.http.endpoint import Answer, Exchange, GraphQLEndpoint
 from gateway.http.graphiql import GraphiQL
 from gateway.http.shedding import Shedding
@@ -109,10 +110,13 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         parts = Parts(wires, UpstreamLog(), clock, random, log.masked, on_settled, shedding.status)
-        async with open_runtime(config, schema, parts) as runtime:
+        async with open_runtime(config, schema, parts) as runtime, AsyncExitStack() as stack:
             await asyncio.gather(*(upstream.checked() for upstream in runtime.upstreams.values()))
             identifier = Identifier(config.identity, config.trusted_networks())
-            serving.pipeline = OperationPipeline(runtime, identifier, log)
+            flights = (
+                await stack.enter_async_context(_flights(config, clock)) if config.server.dedupe_inflight else None
+            )
+            serving.pipeline = OperationPipeline(runtime, identifier, log, flights)
             serving.runtime = runtime
             on_settled()
             structlog.get_logger("gateway").info("ready", upstreams=len(runtime.upstreams))
@@ -138,6 +142,10 @@ def create_app(
     if graphiql is not None:
         routes += graphiql.routes()
     return Application(endpoint, routes, lifespan, draining)
+
+
+def _flights(config: Config, clock: Clock) -> QueryFlights:
+    return QueryFlights(QueryKeys(config.clients_services(), code=bool(config.imports)), clock)
 
 
 def load_config(file: Path | None, supergraph: str | None = None) -> Config:

@@ -2,13 +2,18 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
+
+from graphql import OperationType
+from msgspec.structs import replace
 
 from clients.call import ServedBy
 from clients.timeouts import Timeouts
 from gateway.context import RequestContext
 from gateway.errors import ErrorFormatter
 from gateway.execution import Asked, Executable, Executed
+from gateway.flights import QueryFlights
 from gateway.http.documents import Document, Operation
 from gateway.http.endpoint import Answer, Exchange
 from gateway.identity import Identifier
@@ -32,12 +37,17 @@ class OperationPipeline:
         runtime: what is served.
         identifier: makes the caller.
         log: gets a line for each operation.
+        flights: shares executions of queries; None: each request has its own.
     """
 
-    def __init__(self, runtime: Runtime, identifier: Identifier, log: RequestLog) -> None:
+    def __init__(
+        self, runtime: Runtime, identifier: Identifier, log: RequestLog, flights: QueryFlights | None = None
+    ) -> None:
         self._runtime = runtime
         self._identifier = identifier
         self._log = log
+        self._flights = flights
+        self._execute_query = self._execute if flights is None else partial(self._execute_shared, flights)
         self._timeout_s = runtime.config.server.request_timeout_s
         self._timeouts = Timeouts(self._timeout_s + _RESOLVER_GRACE_S, runtime.clock)
 
@@ -57,7 +67,8 @@ class OperationPipeline:
         context = RequestContext(caller, self._runtime)
         params = exchange.params
         asked = Asked(document, operation, params.variables, context, formatter, params.variables_text)
-        answer = await self._execute(executable, asked)
+        execute = self._execute_query if operation.kind is OperationType.QUERY else self._execute
+        answer = await execute(executable, asked)
         self._log.finished(operation.name, context, answer, clock.now() - began)
         return answer
 
@@ -81,6 +92,11 @@ class OperationPipeline:
             if context.has_tasks:
                 await context.aclose()
             context.loaders.clear()  # they know their request: all that was loaded would wait for the garbage collector
+
+    async def _execute_shared(self, flights: QueryFlights, executable: Executable, asked: Asked) -> Answer:
+        """The answer of one execution for all who ask the same meanwhile, with this request's own headers."""
+        answer = await flights.answer(asked, partial(self._execute, executable, asked))
+        return replace(answer, headers={**answer.headers, **_own_headers(asked.context)})
 
     def _answer(self, executed: Executed, context: RequestContext, formatter: ErrorFormatter) -> Answer:
         entries: Sequence[Mapping[str, Any]] = executed.errors

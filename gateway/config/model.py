@@ -36,6 +36,8 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """After SIGTERM: serving, but not ready, until whoever sends traffic notices. Default 3, in development 0."""
     shutdown_timeout_s: PositiveSeconds = 30.0
     """After the grace period: for requests in progress to end, before they are cancelled. Default 30."""
+    dedupe_inflight: bool = False
+    """Queries that ask the same at the same time for the same caller share one execution. Default false."""
     graphiql: bool | None = None
     """Serve GraphiQL at /graphql. Default: in development only."""
     introspection: bool | None = None
