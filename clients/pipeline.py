@@ -10,13 +10,12 @@ from clients.figures import Traffic
 from clients.hooks import Hooks
 from clients.protocols.exchange import Exchange
 from clients.service import Service
-from clients.stages.attempt_timeout import AttemptTimer
+from clients.stages.attempt import Attempt
 from clients.stages.balancer import Balance, TrackTried
 from clients.stages.breaker import make_breaker
 from clients.stages.deadline import Deadline
 from clients.stages.fallback import Fallback
 from clients.stages.hedge import Hedge
-from clients.stages.observe import Observe
 from clients.stages.retry import Retry
 from clients.stages.single_flight import SingleFlight
 from clients.stages.stale_cache import StaleCache
@@ -64,10 +63,9 @@ def assemble(
     shared by its protocols; they stand inside the breaker: a call it refuses uses up nothing. Where there are several
     endpoints, each attempt goes to one of them.
     """
-    name, timeout_s = service.name, service.policy.timeout_s
     return chain(
         cache if service.policy.cache.keeps else flights,
-        Deadline(name, clock),
+        Deadline(service.name, clock),
         *([TrackTried()] if balancers else []),
         innermost=fallback.over(
             {
@@ -77,8 +75,14 @@ def assemble(
                     make_breaker(service, protocol, circuits[protocol], clock),
                     *limits,
                     *([Balance(balancers[protocol], clock)] if protocol in balancers else []),
-                    Observe(protocol, attempts[protocol], hooks, clock),
-                    AttemptTimer(name, timeout_s, clock),
+                    Attempt(
+                        service.name,
+                        protocol,
+                        timeout_s=service.policy.timeout_s,
+                        traffic=attempts[protocol],
+                        hooks=hooks,
+                        clock=clock,
+                    ),
                     innermost=exchange,
                 )
                 for protocol, exchange in exchanges.items()

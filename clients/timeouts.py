@@ -19,9 +19,9 @@ class Delayed:
 
     __slots__ = ("callback", "due")
 
-    def __init__(self, callback: Callable[[], None], due: float) -> None:
-        self.callback: Callable[[], None] | None = callback
-        self.due = due
+    def __init__(self, callback: Callable[[], None] | None) -> None:
+        self.callback = callback
+        self.due = 0.0
 
     def cancel(self) -> None:
         """Let it not come."""
@@ -39,14 +39,19 @@ class Delays:
 
     def start(self, callback: Callable[[], None]) -> Delayed:
         """Have something called."""
+        delayed = Delayed(callback)
+        self.add(delayed)
+        return delayed
+
+    def add(self, delayed: Delayed) -> None:
+        """Have its callback called."""
         waiting = self._waiting
         while waiting and waiting[0].callback is None:
             waiting.popleft()
-        delayed = Delayed(callback, self._clock.now() + self.delay_s)
+        delayed.due = self._clock.now() + self.delay_s
         waiting.append(delayed)
         if self._timer is None:
             self._timer = self._clock.call_later(self.delay_s, self._fire)
-        return delayed
 
     def _fire(self) -> None:
         """Call what is due; the timer goes on for the oldest of the others."""
@@ -76,10 +81,10 @@ class Timeouts:
         return Block(self._delays)
 
 
-class Block:
-    """As `asyncio.timeout`, with the same rules of whose cancellation it was."""
+class Block(Delayed):
+    """As `asyncio.timeout`, with the same rules of whose cancellation it was. Entered once."""
 
-    __slots__ = ("_cancelling", "_delayed", "_delays", "_expired", "_task")
+    __slots__ = ("_cancelling", "_delays", "_expired", "_task")
 
     def __init__(self, delays: Delays) -> None:
         self._delays = delays
@@ -91,13 +96,16 @@ class Block:
             raise RuntimeError("a timeout needs a task")
         self._task = task
         self._cancelling = task.cancelling()
-        self._delayed = self._delays.start(self._expire)
+        self.callback = self._expire
+        self._delays.add(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._delayed.cancel()
-        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        task = self._task
+        self.callback = None
+        del self._task  # the line of those that wait may keep this for a while
+        if self._expired and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def _expire(self) -> None:

@@ -1,7 +1,7 @@
 """What both protocols share: sending one attempt, naming what went wrong, and reading an HTTP status."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -29,7 +29,14 @@ from clients.operation import Kind
 from clients.protocols.alignment import MissingKeyError, align
 from clients.protocols.cache_control import allowed
 from clients.service import Service
-from clients.transports.base import Wire, WireBroken, WireConnectError, WireResponse, WireTooLarge, WireUnauthorized
+from clients.transports.base import (
+    Wire,
+    WireConnectError,
+    WireError,
+    WireResponse,
+    WireTooLarge,
+    WireUnauthorized,
+)
 
 _ABSENT_STATUSES = frozenset({404, 410})
 _UNKNOWN_ROUTE_STATUSES = frozenset({404, 405, 406, 410, 415, 501})
@@ -68,7 +75,10 @@ class Exchange(ABC):
             UpstreamError: of any kind but CircuitOpen; TimeoutError and CancelledError pass through.
         """
         request = self.request(call)
-        response = await self.send(call, request)
+        try:
+            response = await self.sending(call, request)
+        except WireError as error:
+            raise self.not_sent(request, error) from error
         answer = self.answer(call, request, response)
         keep = self.keep(call, response)
         return answer if keep is AS_POLICY else replace(answer, keep=keep)
@@ -79,6 +89,13 @@ class Exchange(ABC):
         Raises:
             UpstreamError: there is no response.
         """
+        try:
+            return await self.sending(call, request)
+        except WireError as error:
+            raise self.not_sent(request, error) from error
+
+    def sending(self, call: Call, request: Request) -> Awaitable[WireResponse]:
+        """The request on its way; raises WireError. To be awaited without a frame between, as it is for every call."""
         service = self._service
         headers = {**request.headers, **service.headers, **service.forwarded(call.caller)}
         if call.attempt > 1:
@@ -87,26 +104,26 @@ class Exchange(ABC):
             headers["x-hedge"] = str(call.hedge)
         if call.idempotency_key is not None:
             headers["idempotency-key"] = call.idempotency_key
-        try:
-            wire, url = self._wire, request.url
-            if (endpoint := call.endpoint) is not None:
-                wire, url = endpoint.wire or wire, endpoint.url(url, self._origin_length)
-            return await wire.send(
-                request.method, url, headers, request.body, max_body_bytes=service.policy.max_body_bytes
-            )
-        except WireConnectError as error:
-            raise ConnectFailed(service.name, f"{request.where}: no connection ({error})") from error
-        except WireBroken as error:
-            raise ConnectionLost(service.name, f"{request.where}: the connection broke ({error})") from error
-        except WireTooLarge as error:
-            limit = service.policy.max_body_bytes
-            raise MalformedResponse(
-                service.name, f"{request.where}: the answer is larger than max_body_bytes ({limit})"
-            ) from error
-        except WireUnauthorized as error:
-            kind = CredentialRefused if error.refused else CredentialUnavailable
-            said = f"{request.where}: not sent, there is no credential ({error})"
-            raise kind(service.name, said, retry_after_s=error.retry_after_s) from error
+        wire, url = self._wire, request.url
+        if (endpoint := call.endpoint) is not None:
+            wire, url = endpoint.wire or wire, endpoint.url(url, self._origin_length)
+        return wire.send(request.method, url, headers, request.body, max_body_bytes=service.policy.max_body_bytes)
+
+    def not_sent(self, request: Request, error: WireError) -> UpstreamError:
+        """What it means for the call that there is no response."""
+        name, where = self._service.name, request.where
+        match error:
+            case WireConnectError():
+                return ConnectFailed(name, f"{where}: no connection ({error})")
+            case WireTooLarge():
+                limit = self._service.policy.max_body_bytes
+                return MalformedResponse(name, f"{where}: the answer is larger than max_body_bytes ({limit})")
+            case WireUnauthorized():
+                kind = CredentialRefused if error.refused else CredentialUnavailable
+                said = f"{where}: not sent, there is no credential ({error})"
+                return kind(name, said, retry_after_s=error.retry_after_s)
+            case _:
+                return ConnectionLost(name, f"{where}: the connection broke ({error})")
 
     @abstractmethod
     def request(self, call: Call) -> Request:

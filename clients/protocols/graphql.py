@@ -66,8 +66,18 @@ class _ErrorItem(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
+    """An operation's document.
+
+    Attributes:
+        prefix: of the body, as far as the variables.
+        bare: the body when there are none.
+        planned: its variables are JSON's kinds of values and Structs: no enum members to be told by their names.
+    """
+
     document: GraphQLDocument
     prefix: bytes
+    bare: bytes
+    planned: bool
     decoder: msgspec.json.Decoder[Any]
     where: str
 
@@ -81,18 +91,18 @@ class GraphQLExchange(Exchange):
         super().__init__(*args)
         self._compiled: WeakKeyDictionary[Operation, _Compiled] = WeakKeyDictionary()
         self._encode = msgspec.json.Encoder().encode
+        self._url = self._service.graphql or ""
 
     def request(self, call: Call) -> Request:
         """POST of document and variables."""
         compiled = self._compiled.get(call.operation) or self._compile(call.operation)
         variables = compiled.document.variables
-        body = (
-            compiled.prefix
-            + self._encode({name: _named(value) for name, value in call.variables.items() if name in variables})
-            + b"}"
-        )
-        url = self._service.graphql or ""
-        return Request("POST", url, body, _HEADERS, compiled.where)
+        if compiled.planned:
+            given = {name: value for name, value in call.variables.items() if name in variables}
+        else:
+            given = {name: _named(value) for name, value in call.variables.items() if name in variables}
+        body = compiled.prefix + self._encode(given) + b"}" if given else compiled.bare
+        return Request("POST", self._url, body, _HEADERS, compiled.where)
 
     def answer(self, call: Call, request: Request, response: WireResponse) -> Answer:
         """The rows at the document's path; errors classified by their codes."""
@@ -212,9 +222,12 @@ class GraphQLExchange(Exchange):
                 ("errors", list[_ErrorItem] | None, None),
             ],
         )
+        prefix = self._encode(head)[:-1] + b',"variables":'
         compiled = _Compiled(
             document=document,
-            prefix=self._encode(head)[:-1] + b',"variables":',
+            prefix=prefix,
+            bare=prefix + b"{}}",
+            planned=isinstance(operation, SubgraphOperation),
             decoder=msgspec.json.Decoder(envelope),
             where=f"GraphQL {operation.name}",
         )
