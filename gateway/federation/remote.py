@@ -1,7 +1,7 @@
 """Fetches of a plan that go to other processes: through each service's own pipeline."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -44,24 +44,24 @@ class RemoteSubgraphs:
         """
         return (await self._receive(request, None)).response()
 
-    async def fetch_typed(self, request: SubgraphRequest, shape: Shape) -> Received:
+    def fetch_typed(self, request: SubgraphRequest, shape: Shape) -> Coroutine[Any, Any, Received]:
         """See `TypedFetcher`."""
-        if self._upstreams[request.subgraph].service.routes:  # REST knows no Structs
+        if shape.operation is None and self._upstreams[request.subgraph].service.routes:  # REST knows no Structs
             request = msgspec.structs.replace(request, variables=msgspec.to_builtins(dict(request.variables)))
-        return await self._receive(request, shape)
+        return self._receive(request, shape)
 
     async def _receive(self, request: SubgraphRequest, shape: Shape | None) -> Received:
         scope: LoaderScope = request.context  # type: ignore[assignment]  # handed through the engine untouched
         upstream = self._upstreams[request.subgraph]
-        undivided = (
-            shape
-            if shape is not None and not upstream.service.policy.cache.keeps and not upstream.service.routes
-            else None
-        )
-        operation = self._operation(request) if undivided is None else self._undivided(request, undivided)
+        operation = None if shape is None else shape.operation
+        undivided = operation is not None
+        if operation is None:
+            service = upstream.service
+            undivided = shape is not None and not service.policy.cache.keeps and not service.routes
+            operation = self._undivided(request, shape) if shape is not None and undivided else self._operation(request)
         call = Call(operation, request.variables, scope.caller)
         try:
-            if request.entities and undivided is None:
+            if request.entities and not undivided:
                 return await self._entities(upstream, call, request, scope, shape)
             answer = await upstream.execute(call)
         except UpstreamError as error:
@@ -119,9 +119,7 @@ class RemoteSubgraphs:
 
     def _undivided(self, request: SubgraphRequest, shape: Shape) -> SubgraphOperation:
         """The operation whose answers are decoded whole; kept with the shape, which is for this request alone."""
-        operation = shape.operation
-        if operation is None:
-            operation = shape.operation = self._made(request, (), shape)
+        operation = shape.operation = self._made(request, (), shape)
         return operation
 
     def _made(
