@@ -79,7 +79,8 @@ class Completion:
                 completed[response_key] = local[response_key]
                 continue
             if field_type is None:
-                completed[response_key] = data.get("__typename") or type_.name
+                named = isinstance(type_, GraphQLObjectType)  # or an interface object, whose type nobody needed
+                completed[response_key] = type_.name if named else data.get("__typename") or type_.name
                 continue
             value = self._value(field_type, below, data.get(key), (trail, response_key))
             if value is _BUBBLES:

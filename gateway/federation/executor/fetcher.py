@@ -70,7 +70,7 @@ class Received(msgspec.Struct, frozen=True):
 
 
 class TypedFetcher(SubgraphFetcher, Protocol):
-    """A fetcher that decodes answers straight into classes. Others are helped out: their data is converted."""
+    """A fetcher that decodes answers straight into classes. Others are helped out: their data goes through JSON."""
 
     async def fetch_typed(self, request: SubgraphRequest, shape: Shape) -> Received:
         """Send one request. Representations in its variables are Structs.
@@ -86,7 +86,7 @@ FetchTyped = Callable[[SubgraphRequest, Shape], Awaitable[Received]]
 
 
 def typed(fetcher: SubgraphFetcher) -> FetchTyped:
-    """`fetch_typed` of any fetcher: data of one that does not decode by itself is converted."""
+    """`fetch_typed` of any fetcher: data of one that does not decode by itself goes through JSON."""
     own: FetchTyped | None = getattr(fetcher, "fetch_typed", None)
     if own is not None:
         return own
@@ -97,7 +97,7 @@ def typed(fetcher: SubgraphFetcher) -> FetchTyped:
         usable = None
         if not response.errors:
             try:
-                usable = msgspec.convert(response.data, shape.data)
+                usable = shape.decode(msgspec.json.encode(response.data))
             except msgspec.ValidationError:
                 usable = None
         return Received(usable, lambda: response)

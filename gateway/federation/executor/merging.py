@@ -25,13 +25,19 @@ def flatten(root: Object, path: FetchPath) -> list[Occurrence]:
     found = [Occurrence(root, None)]
     for segment in path:
         if isinstance(segment, frozenset):
-            found = [each for each in found if each.object.get("__typename") in segment]
+            found = [each for each in found if is_of(each.object, segment)]
             continue
         following: list[Occurrence] = []
         for each in found:
             _spread(each.object.get(segment), (each.trail, segment), following)
         found = following
     return found
+
+
+def is_of(object_: Object, types: frozenset[str]) -> bool:
+    """Whether the runtime type of an object, as far as it is known, is one of these."""
+    name = object_.get("__typename")
+    return isinstance(name, str) and name in types
 
 
 def _spread(value: object, trail: Trail, into: list[Occurrence]) -> None:

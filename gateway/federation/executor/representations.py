@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.federation.executor.merging import Object, Occurrence
+from gateway.federation.executor.merging import Object, Occurrence, is_of
 from gateway.federation.planner.plan import InputField, Target
 
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
@@ -39,7 +39,7 @@ class Representations:
 
 
 def _applies(field_: InputField, object_: Object) -> bool:
-    return field_.types is None or object_.get("__typename") in field_.types
+    return field_.types is None or is_of(object_, field_.types)
 
 
 def _identified(object_: Object, key: tuple[InputField, ...]) -> bool:

@@ -1,5 +1,6 @@
 """One federation to ask: a supergraph, a world, an engine between them."""
 
+import os
 import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,7 +9,10 @@ from gateway.federation.engine import FederationEngine
 from gateway.federation.executor import SubgraphRequest, SubgraphResponse
 from gateway.federation.planner import PlanLimits
 from gateway.federation.supergraph import parse_supergraph
+from tests.federation.kit.agreement import assert_agreement
 from tests.federation.kit.world import World, WorldFetcher, monolith
+
+_NIGHTLY = os.environ.get("BREAKWATER_NIGHTLY") == "1"
 
 
 class Federation:
@@ -43,12 +47,17 @@ class Federation:
         return await self.engine.execute(query, variables, labels=self.labels)
 
     async def data(self, query: str, variables: Mapping[str, Any] | None = None) -> Any:
-        """The data of an answer that has no errors and equals the monolith's."""
+        """The data of an answer that has no errors and equals the monolith's.
+
+        Compiled and plain execution agree about it, and when something fails.
+        """
         answer = await self.answer(query, variables)
         assert "errors" not in answer, answer["errors"]
         expected = monolith(self.model, self.world, query, variables)
         assert expected.errors is None, expected.errors
         assert answer["data"] == expected.data
+        for salt in range(50 if _NIGHTLY else 2):
+            await assert_agreement(self.model, self.world, query, variables, salt=salt, labels=self.labels)
         return answer["data"]
 
 

@@ -396,9 +396,15 @@ class _Query:
                 inner = self._selections(member, depth + 1, scope)
                 parts.append(f"... on {member}{self._condition()} {inner}")
             elif type_name != "Query":
-                parts.append("__typename")
+                parts.append(self._typename(scope))
         kept = [part for part in parts if part]
         return "{ " + " ".join(kept or ["__typename"]) + " }"
+
+    def _typename(self, scope: _Scope) -> str:
+        key = self.random.choice(("__typename", "__typename", "kind", "x"))
+        if scope.meanings.setdefault(key, "__typename") != "__typename":
+            return ""
+        return f"{'' if key == '__typename' else f'{key}: '}__typename{self._condition()}"
 
     def _field(self, type_: GeneratedType, depth: int, scope: _Scope) -> str:
         self.budget -= 1
@@ -411,7 +417,7 @@ class _Query:
         made = self.random.choice(composites if composites and self.random.random() < 0.4 else choices)
         number = self._number() if made.argument else ""
         text = f"{made.name}(n: {number})" if number else made.name
-        key = self.random.choice((made.name, made.name, made.name, "id", "code", "f0", "f1", "x"))
+        key = self.random.choice((made.name, made.name, made.name, "id", "code", "f0", "f1", "x", "_f"))
         meaning = f"{text} {made.type}"
         if scope.meanings.setdefault(key, meaning) != meaning:
             return ""

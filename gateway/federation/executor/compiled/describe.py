@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gateway.federation.executor.compiled.layout import Position, Slot
+from gateway.federation.executor.compiled.positions import Position, Slot
 from gateway.federation.executor.compiled.program import Program
 
 
@@ -14,9 +14,8 @@ def describe(program: Program) -> str:
 def _position(position: Position) -> Iterator[str]:
     types = "|".join(sorted(position.types))
     yield f"{position.path or 'the root'} ({types})"
-    slots = list(position.slots.values())
-    for slot in [s for s in slots if s.visible] + [s for s in slots if not s.visible]:
-        yield f"  {slot.key}{_type(slot)}{_of_types(slot, position)}{_from(slot)}"
+    for slot in position.ordered():
+        yield f"  {slot.response}{_type(slot)}{_of_types(slot, position)}{_from(slot)}"
 
 
 def _type(slot: Slot) -> str:
@@ -30,4 +29,8 @@ def _of_types(slot: Slot, position: Position) -> str:
 
 
 def _from(slot: Slot) -> str:
-    return f", from {' and '.join(map(str, sorted(slot.fillers)))}" if slot.fillers else ", known without asking"
+    return (
+        f", from {' and '.join(map(str, sorted({request for request, _ in slot.fillers})))}"
+        if slot.fillers
+        else ", known without asking"
+    )

@@ -4,125 +4,47 @@ Worked out once an operation, for one outcome of its `@skip` and `@include` cond
 positions out. What has no place here is refused with the reason, and the plain executor answers such operations.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from graphql import (
     BooleanValueNode,
     FieldNode,
     GraphQLInterfaceType,
+    GraphQLList,
     GraphQLNamedType,
+    GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLSchema,
     InlineFragmentNode,
+    ListTypeNode,
+    NonNullTypeNode,
     OperationDefinitionNode,
     SelectionNode,
+    TypeNode,
     VariableNode,
     get_named_type,
     is_composite_type,
+    is_union_type,
     parse,
+    parse_type,
 )
 
+from gateway.federation.executor.compiled.positions import ROOT, TYPENAME, Aim, Asked, Layout, Position, Slot, Source
 from gateway.federation.executor.completion import holds
 from gateway.federation.planner.operation import Selection
-from gateway.federation.planner.plan import AnyOf, Entities, FetchPath, InputField, Plan, Request, RequestKind, Target
+from gateway.federation.planner.plan import AnyOf, Entities, FetchPath, InputField, Plan, Rename, Request, RequestKind
 from gateway.federation.supergraph.model import Model
 
-TYPENAME = "__typename"
+_EXACT = frozenset({"ID", "String", "Int", "Boolean"})
 
-Fillers: TypeAlias = dict[int, frozenset[str]]
-"""By request, the object types for which it fills a value."""
+_Keys: TypeAlias = tuple[str, ...]
 
 
 class NotCompiled(Exception):
     """The operation is left to the plain executor; the message says what it has that no program can be made for."""
-
-
-@dataclass(slots=True, eq=False)
-class Slot:
-    """One value of the objects at a position.
-
-    Attributes:
-        key: in the answers of subgraphs and in the response.
-        attribute: of the position's class.
-        visible: object types for which the client asked for it; empty for what only representations need.
-        type: in the API schema; None where the client may not see it.
-        exact: values that are equal in Python are equal in JSON, so it can stand in a dictionary's key.
-        below: for objects.
-        fillers: requests that give it.
-    """
-
-    key: str
-    attribute: str
-    visible: frozenset[str]
-    type: GraphQLOutputType | None
-    exact: bool
-    below: "Position | None" = None
-    fillers: Fillers = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False)
-class Position:
-    """All objects at one response path.
-
-    Attributes:
-        path: for messages.
-        types: the object types they can have.
-        abstract: their runtime type has to be looked at.
-        slots: in the order of the response; what is hidden comes last.
-        creator: the request whose answer the objects come with; 0 for the root, which is ours.
-    """
-
-    path: str
-    types: frozenset[str]
-    abstract: bool = False
-    slots: dict[str, Slot] = field(default_factory=dict)
-    creator: int = -1
-
-    def add(self, key: str, visible: frozenset[str], type_: GraphQLOutputType | None, *, exact: bool) -> Slot:
-        """A new slot at the end."""
-        prefix = "f" if visible else "h"
-        slot = self.slots[key] = Slot(key, f"{prefix}{len(self.slots)}", visible, type_, exact)
-        return slot
-
-    def positions(self) -> Iterator["Position"]:
-        """This one and those below."""
-        yield self
-        for slot in self.slots.values():
-            if slot.below is not None:
-                yield from slot.below.positions()
-
-
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """A target of an entity fetch, with the position it means."""
-
-    target: Target
-    position: Position
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One `_entities` field of a request, as far as it is wanted."""
-
-    entities: Entities
-    aims: tuple[Aim, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """The positions of an operation, and the requests that are made at all.
-
-    Attributes:
-        requests: in groups, as in the plan.
-        asked: by request, its `_entities` fields; nothing for requests of root fields.
-    """
-
-    root: Position
-    requests: tuple[tuple[Request, ...], ...]
-    asked: Mapping[int, tuple[Asked, ...]]
 
 
 def lay_out(model: Model, schema: GraphQLSchema, plan: Plan, conditions: Mapping[str, Any]) -> Layout:
@@ -134,32 +56,57 @@ def lay_out(model: Model, schema: GraphQLSchema, plan: Plan, conditions: Mapping
     return _Builder(model, schema, conditions).build(plan)
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of an answer, as its document tells it.
+
+    Attributes:
+        renamed: keys by the path from the part's objects and the alias they are sent under.
+        types: of the objects it is for.
+        certain: it is given to all objects of these types.
+    """
+
+    source: Source
+    renamed: Mapping[tuple[_Keys, str], str]
+    types: frozenset[str]
+    certain: bool
+
+
 class _Builder:
     def __init__(self, model: Model, schema: GraphQLSchema, conditions: Mapping[str, Any]) -> None:
         self._model = model
         self._schema = schema
         self._conditions = conditions
+        self._by_type: set[Position] = set()
+        """Positions of which something depends on the runtime type."""
 
     def build(self, plan: Plan) -> Layout:
         if plan.introspection:
             raise NotCompiled("it asks for the schema itself")
-        root = Position("", frozenset({plan.operation.root_type}), creator=0)
+        root = Position("", frozenset({plan.operation.root_type}), creators={ROOT})
         self._select(root, (plan.operation.selections,), self._object(plan.operation.root_type))
         groups = tuple(tuple(r for r in group if self._wanted(r)) for group in plan.groups)
         asked: dict[int, tuple[Asked, ...]] = {}
-        for request in (r for group in groups for r in group):
-            if request.kind is RequestKind.REENTRY or request.path:
-                raise NotCompiled(f"request {request.id} enters the query root again inside the response")
-            if request.renames or any(e.renames for e in request.entities):
-                raise NotCompiled(f"request {request.id} has fields under aliases of the planner's own")
+        entered: dict[int, Position] = {}
+        for request in (r for group in groups for r in _in_order(group)):
+            selections = self._document(request)
             if request.kind is RequestKind.ENTITIES:
-                asked[request.id] = tuple(self._asked(root, request, entities) for entities in request.entities)
-        for group in groups:
-            for request in _in_order(group):
-                self._fill(root, request, asked.get(request.id, ()))
-        for position in root.positions():
+                asked[request.id] = tuple(
+                    self._asked(root, entities, (request.id, index)) for index, entities in enumerate(request.entities)
+                )
+                for each in asked[request.id]:
+                    self._fill(each, selections)
+                continue
+            position, certain = self._find(root, request.path)
+            entered[request.id] = position
+            part = _Part((request.id, 0), _renamed(request.renames), position.types, certain)
+            self._contribute(position, selections, part, position.types, ())
+        for each in (each for found in asked.values() for each in found):
+            for aim in each.aims:
+                self._need(aim)
+        for position in list(root.positions()):
             self._check(position)
-        return Layout(root, groups, asked)
+        return Layout(root, groups, _needs(plan, groups), asked, entered)
 
     # What the client asked for
 
@@ -198,18 +145,15 @@ class _Builder:
         path = f"{position.path}.{response_key}" if position.path else response_key
         visible = frozenset().union(*parents.values())
         if first.name == TYPENAME:
-            if response_key != TYPENAME:
-                raise NotCompiled(f"{path} is an alias of {TYPENAME}")
-            position.add(TYPENAME, visible, None, exact=True)
+            slot = position.add(response_key, visible, None, exact=True)
+            slot.typename = response_key != TYPENAME
             return
-        if first.key != response_key:
-            raise NotCompiled(f"{path} begins with an underscore")
         types = {str(parent.fields[first.name].type): parent.fields[first.name].type for parent in parents}
         if len(types) > 1:
             raise NotCompiled(f"{path} is of several types: {', '.join(sorted(types))}")
         (type_,) = types.values()
         named = get_named_type(type_)
-        slot = position.add(response_key, visible, type_, exact=_exact(type_))
+        slot = position.add(first.key, visible, type_, exact=_exact(type_), response=response_key)
         if is_composite_type(named):
             slot.below = self._below(path, named, tuple(each.selections for each in same))
 
@@ -218,10 +162,10 @@ class _Builder:
             below = Position(path, frozenset({named.name}))
             self._select(below, alternatives, named)
             return below
-        if self._model.types[named.name].interface_object_in:
-            raise NotCompiled(f"{path} is an interface object in some subgraphs")
         possible = frozenset(name for name in self._model.possible_types(named.name) if name in self._schema.type_map)
-        below = Position(path, possible, abstract=True)
+        if not possible:
+            raise NotCompiled(f"{path} has no possible types")
+        below = Position(path, possible, abstract=True, union=is_union_type(named))
         self._select_abstract(below, alternatives)
         if TYPENAME not in below.slots:
             below.add(TYPENAME, frozenset(), None, exact=True)
@@ -239,71 +183,55 @@ class _Builder:
                 collected.setdefault(selection.response_key, []).append(selection)
         return collected
 
-    # What representations need
+    # Who fills it
 
-    def _asked(self, root: Position, request: Request, entities: Entities) -> Asked:
+    def _document(self, request: Request) -> tuple[SelectionNode, ...]:
+        (definition,) = (d for d in parse(request.document).definitions if isinstance(d, OperationDefinitionNode))
+        return tuple(definition.selection_set.selections)
+
+    def _asked(self, root: Position, entities: Entities, source: Source) -> Asked:
         aims = []
         for target in entities.targets:
-            if not self._holds_any(target.wanted):
-                continue
-            position = self._find(root, target.path)
-            names = [each.name for each in target.inputs]
-            if len(set(names)) < len(names):
-                raise NotCompiled(f"request {request.id} needs a field of {position.path} from several places")
-            for each in (*target.key, *target.inputs):
-                self._need(position, each)
-            aims.append(Aim(target, position))
-        return Asked(entities, tuple(aims))
+            if self._holds_any(target.wanted):
+                position, certain = self._find(root, target.path)
+                last = target.path[-1] if target.path else None
+                types = position.types & last if isinstance(last, frozenset) else position.types
+                aims.append(Aim(target, position, types, certain))
+        return Asked(entities, source, tuple(aims))
 
-    def _find(self, root: Position, path: FetchPath) -> Position:
-        position, types = root, root.types
+    def _find(self, root: Position, path: FetchPath) -> tuple[Position, bool]:
+        """The position at a path, and whether the path leads to all objects there."""
+        position, types, certain = root, root.types, True
         for segment in path:
             if isinstance(segment, frozenset):
                 types = position.types & segment
+                if not segment >= position.types:
+                    self._by_type.add(position)
                 continue
             slot = position.slots.get(segment)
             if slot is None or slot.below is None:
-                raise NotCompiled(f"it fetches through {position.path}.{segment}, which the client does not see")
-            if slot.visible - types:
-                raise NotCompiled(f"it fetches through {slot.below.path} for some runtime types only")
+                raise NotCompiled(f"it fetches through {position.path}.{segment}, which nobody is asked for")
+            certain = certain and not (slot.visible | slot.filled()) - types
             position, types = slot.below, slot.below.types
-        return position
+        return position, certain
 
-    def _need(self, position: Position, wanted: InputField) -> None:
-        if wanted.types is not None or wanted.key == TYPENAME:
-            raise NotCompiled(f"what is sent of {position.path} depends on its runtime type")
-        slot = position.slots.get(wanted.key)
-        if slot is not None and slot.below is not None:
-            raise NotCompiled(f"{position.path}.{wanted.key} is sent to a subgraph, and an object")
-        if slot is None:
-            exact = wanted.fields is None and self._exact_hidden(position, wanted.name)
-            position.add(wanted.key, frozenset(), None, exact=exact)
-
-    def _exact_hidden(self, position: Position, name: str) -> bool:
-        declared = [self._model.types[type_].fields.get(name) for type_ in position.types]
-        return all(each is not None and each.type.strip("!") in _EXACT for each in declared)
-
-    # Who fills it
-
-    def _fill(self, root: Position, request: Request, asked: Sequence[Asked]) -> None:
-        (definition,) = (d for d in parse(request.document).definitions if isinstance(d, OperationDefinitionNode))
-        selections = definition.selection_set.selections
-        if not asked:
-            self._contribute(root, selections, request.id, root.types)
-            return
-        by_key = {
-            (node.alias or node.name).value: node
-            for node in selections
-            if isinstance(node, FieldNode) and self._included(node)
-        }
-        for each in asked:
-            node = by_key.get(each.entities.response_key)
-            below = node.selection_set.selections if node is not None and node.selection_set else ()
-            for aim in each.aims:
-                self._contribute(aim.position, below, request.id, _final_types(aim))
+    def _fill(self, asked: Asked, selections: Sequence[SelectionNode]) -> None:
+        """Take in what is asked for by representations."""
+        key = asked.entities.response_key
+        nodes = (node for node in selections if isinstance(node, FieldNode) and self._included(node))
+        node = next((each for each in nodes if (each.alias or each.name).value == key), None)
+        below = node.selection_set.selections if node is not None and node.selection_set else ()
+        renamed = _renamed(asked.entities.renames)
+        for aim in asked.aims:
+            self._contribute(aim.position, below, _Part(asked.source, renamed, aim.types, aim.certain), aim.types, ())
 
     def _contribute(
-        self, position: Position, selections: Sequence[SelectionNode], request: int, types: frozenset[str]
+        self,
+        position: Position,
+        selections: Sequence[SelectionNode],
+        part: _Part,
+        types: frozenset[str],
+        keys: _Keys,
     ) -> None:
         for node in selections:
             if not self._included(node) or not types:
@@ -311,39 +239,99 @@ class _Builder:
             if isinstance(node, InlineFragmentNode):
                 condition = node.type_condition.name.value if node.type_condition else None
                 narrowed = types if condition is None else types & self._model.possible_types(condition)
-                self._contribute(position, node.selection_set.selections, request, narrowed)
+                self._contribute(position, node.selection_set.selections, part, narrowed, keys)
             elif isinstance(node, FieldNode):
-                self._contribute_field(position, node, request, types)
+                self._contribute_field(position, node, part, types, keys)
 
-    def _contribute_field(self, position: Position, node: FieldNode, request: int, types: frozenset[str]) -> None:
-        slot = position.slots.get((node.alias or node.name).value)
+    def _contribute_field(
+        self, position: Position, node: FieldNode, part: _Part, types: frozenset[str], keys: _Keys
+    ) -> None:
+        name, sent = node.name.value, (node.alias or node.name).value
+        key = part.renamed.get((keys, sent), sent)
+        if name == TYPENAME and (sent != TYPENAME or TYPENAME not in position.slots):
+            return  # what stands in for nothing, or is known without asking
+        slot = position.slots.get(key)
         if slot is None:
-            return
-        slot.fillers[request] = slot.fillers.get(request, frozenset()) | types
-        if slot.below is None or node.selection_set is None:
-            return
-        if slot.below.creator not in (-1, request):
-            raise NotCompiled(f"{slot.below.path} comes from several requests")
-        slot.below.creator = request
-        self._contribute(slot.below, node.selection_set.selections, request, slot.below.types)
+            slot = self._hidden(position, key, name, types)
+        if sent != slot.response:
+            position.alias(part.source, sent, slot, types)
+        slot.fillers[part.source] = slot.fillers.get(part.source, frozenset()) | types
+        if not keys and part.certain and types >= part.types:
+            slot.sure |= types
+        if slot.below is not None and node.selection_set is not None:
+            slot.below.creators.add(part.source)
+            self._contribute(slot.below, node.selection_set.selections, part, slot.below.types, (*keys, key))
+
+    def _hidden(self, position: Position, key: str, name: str, types: frozenset[str]) -> Slot:
+        """A slot for what only requests need."""
+        declared = [self._model.types[type_].fields.get(name) for type_ in sorted(types)]
+        texts = {each.type for each in declared if each is not None}
+        slot = position.add(key, frozenset(), None, exact={text.strip("!") for text in texts} <= _EXACT and bool(texts))
+        named = {text.strip("[]!") for text in texts}
+        below = frozenset(each for type_ in named for each in self._model.possible_types(type_))
+        if not below:
+            return slot
+        if len(texts) > 1:
+            raise NotCompiled(f"{position.path}.{key} is of several types: {', '.join(sorted(texts))}")
+        (text,) = texts
+        (type_,) = named
+        slot.type = _wrapped(parse_type(text))
+        slot.below = Position(f"{position.path}.{key}", below, abstract=self._model.types[type_].abstract)
+        if slot.below.abstract:
+            slot.below.add(TYPENAME, frozenset(), None, exact=True)
+        return slot
+
+    # What representations need
+
+    def _need(self, aim: Aim) -> None:
+        for each in (*aim.target.key, *aim.target.inputs):
+            self._needed(aim.position, each, aim.types)
+
+    def _needed(self, position: Position, wanted: InputField, types: frozenset[str]) -> None:
+        slot = position.slots.get(wanted.key)
+        if slot is None:  # of a type that the client must not know: no such object gets this far
+            slot = position.add(wanted.key, frozenset(), None, exact=False)
+        if wanted.types is not None:
+            if not wanted.types >= types and TYPENAME in position.slots:
+                self._by_type.add(position)
+            types = types & wanted.types
+        if wanted.fields is not None and slot.below is not None:
+            for each in wanted.fields:
+                self._needed(slot.below, each, slot.below.types)
 
     def _check(self, position: Position) -> None:
-        """Everything that is seen is filled, for just the objects that it is seen of."""
+        """Find what has to be looked at in the end; nothing else may be missing."""
+        names = [slot.response for slot in position.slots.values()]
+        names += {alias.key for aliases in position.aliases.values() for alias in aliases}
+        if len(set(names)) < len(names):
+            raise NotCompiled(f"{position.path} has a key like the planner's own")
         for slot in position.slots.values():
-            path = f"{position.path}.{slot.key}"
-            if slot.key == TYPENAME:
-                if position.abstract and not slot.fillers.get(position.creator, frozenset()) >= position.types:
-                    raise NotCompiled(f"the runtime types of {position.path} are not asked for where it comes from")
-                if position.abstract and slot.visible and slot.visible != position.types:
-                    raise NotCompiled(f"{path} is seen of some runtime types only")
+            if slot.key == TYPENAME or slot.typename:
                 continue
-            filled = frozenset().union(*slot.fillers.values())
-            if slot.visible - filled or not filled:
-                raise NotCompiled(f"{path} is asked of no subgraph")
-            if slot.visible and filled - slot.visible:
-                raise NotCompiled(f"{path} comes for more runtime types than it is seen of")
-            if slot.below is not None and len(slot.fillers) > 1:
-                raise NotCompiled(f"{path} comes from several requests")
+            common = frozenset.intersection(
+                position.types, *(slot.fillers.get(creator, frozenset()) for creator in position.creators)
+            )
+            if slot.visible == position.types and not slot.fillers:
+                raise NotCompiled(f"{position.path}.{slot.key} is asked of no subgraph")
+            partly = any(creator in slot.fillers and not position.given(slot, creator) for creator in position.creators)
+            slot.uncertain = bool(slot.visible) and (partly or bool(slot.visible - common - slot.sure))
+            if position.abstract and (slot.uncertain or slot.visible != position.types) and slot.visible:
+                self._by_type.add(position)
+        if any(slot.typename for slot in position.slots.values()):
+            self._by_type.add(position)
+        self._check_typename(position)
+
+    def _check_typename(self, position: Position) -> None:
+        slot = position.slots.get(TYPENAME)
+        if slot is None or not position.abstract:
+            return
+        needed = position.union or bool(slot.visible) or position in self._by_type
+        if not slot.fillers and not needed:
+            del position.slots[TYPENAME]  # objects of an interface, whose type nobody asks for
+        elif needed and not slot.filled() >= position.types:
+            raise NotCompiled(f"the runtime types of {position.path} are not asked for where it comes from")
+        else:
+            slot.uncertain = needed and not position.certain(slot)
 
     def _object(self, name: str) -> GraphQLObjectType:
         type_ = self._schema.type_map[name]
@@ -373,12 +361,32 @@ class _Builder:
         return True
 
 
-_EXACT = frozenset({"ID", "String", "Int", "Boolean"})
-
-
 def _exact(type_: GraphQLOutputType) -> bool:
     """Of one kind in JSON, or of kinds that are never equal; not 1 and 1.0, and nothing that holds others."""
     return str(type_).removesuffix("!") in _EXACT
+
+
+def _wrapped(node: TypeNode) -> GraphQLOutputType:
+    """A type's lists and non-nulls; for what is inside, the name is enough."""
+    if isinstance(node, NonNullTypeNode):
+        return GraphQLNonNull(_wrapped(node.type))  # type: ignore[arg-type]  # not non-null twice
+    if isinstance(node, ListTypeNode):
+        return GraphQLList(_wrapped(node.type))
+    return GraphQLObjectType(node.name.value, {})  # type: ignore[attr-defined]  # the third and last kind
+
+
+def _renamed(renames: Iterable[Rename]) -> dict[tuple[_Keys, str], str]:
+    return {(each.path, each.alias): each.key for each in renames}
+
+
+def _needs(plan: Plan, groups: Iterable[Iterable[Request]]) -> dict[int, frozenset[int]]:
+    """What requests wait for; in the place of one that is not made, what that would have waited for."""
+    made = {request.id for group in groups for request in group}
+    needs: dict[int, frozenset[int]] = {}
+    for request in _in_order(plan.requests):
+        through = (needs[needed] for needed in request.needs if needed not in made)
+        needs[request.id] = (request.needs & made).union(*through)
+    return needs
 
 
 def _in_order(requests: Iterable[Request]) -> list[Request]:
@@ -386,17 +394,15 @@ def _in_order(requests: Iterable[Request]) -> list[Request]:
     return sorted(requests, key=lambda request: request.id)
 
 
-def _final_types(aim: Aim) -> frozenset[str]:
-    """The types that the end of a path narrows its objects to."""
-    last = aim.target.path[-1] if aim.target.path else None
-    return aim.position.types & last if isinstance(last, frozenset) else aim.position.types
-
-
 def _shape(same: Sequence[Selection]) -> tuple[Any, ...]:
-    """What makes two selections the same: name and arguments of a leaf, the syntax of anything else."""
-    if not same[0].selections:
-        return same[0].name, same[0].arguments
-    return tuple(id(node) for each in same for node in each.nodes)
+    """What makes two selections the same: name and arguments, and what is selected below."""
+    first = same[0]
+    below = tuple(
+        (child.response_key, child.types, child.condition, _shape((child,)))
+        for each in same
+        for child in each.selections
+    )
+    return first.name, first.arguments, below
 
 
 def _joint_order(orders: Sequence[Sequence[str]]) -> list[str] | None:

@@ -1,6 +1,6 @@
 """The program of one operation: what each request sends, what its answer is decoded into, and where that goes."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,14 +9,15 @@ from graphql import GraphQLSchema
 
 from clients.subgraph import Shape
 from gateway.federation.executor.compiled import code
-from gateway.federation.executor.compiled.layout import Aim, Asked, Layout, NotCompiled, Position, Slot, lay_out
-from gateway.federation.executor.compiled.structs import Structs, representation
+from gateway.federation.executor.compiled.layout import NotCompiled, lay_out
+from gateway.federation.executor.compiled.positions import ROOT, Aim, Asked, Layout, Position, Slot, Source
+from gateway.federation.executor.compiled.structs import Structs, data, filled_by, representation
 from gateway.federation.planner.plan import Plan, Request
 from gateway.federation.supergraph.model import Model
 
 Collect = Callable[[Any, dict[Any, int], list[Any], list[int], list[Any]], bool]
-Absorb = Callable[[list[int], list[Any], list[Any]], None]
-Check = Callable[[Any], bool]
+Absorb = Callable[[Sequence[int], Sequence[Any], Sequence[Any]], None]
+Rename = Callable[[Sequence[Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,13 @@ class AimStep:
 
     Attributes:
         decode: of the list of entities, where each target decodes its own; None where they come decoded.
+        rename: of what was found, where some of it came under other keys.
     """
 
     collect: Collect
     absorb: Absorb
     decode: Callable[[msgspec.Raw], list[Any]] | None
+    rename: Rename | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +45,27 @@ class EntityStep:
 
 
 @dataclass(frozen=True, slots=True)
+class RootStep:
+    """Root fields: the objects they belong to, and what is done with `data`.
+
+    Attributes:
+        find: the objects; None for the root alone.
+    """
+
+    find: Callable[[Any], list[Any]] | None
+    absorb: Absorb
+    rename: Rename | None
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One request.
 
     Attributes:
         path: of the answer, without types and lists.
         entities: nothing for root fields; `slots` has their response keys and variables.
-        root: attributes of the root object, and those of `data` that go there.
+        root: for root fields.
         shape: the classes of the answer.
-        checks: of objects of several types that came with the answer.
         after: numbers of the steps that wait for this one, `waits` of how many this one waits for.
     """
 
@@ -58,20 +73,23 @@ class Step:
     path: tuple[str, ...]
     entities: tuple[EntityStep, ...]
     slots: tuple[tuple[str, str], ...]
-    root: tuple[tuple[str, str], ...]
+    root: RootStep | None
     shape: Shape
-    checks: tuple[Check, ...]
     after: tuple[int, ...]
     waits: int
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled operation; `groups` run one after the other."""
+    """A compiled operation; `groups` run one after the other.
+
+    Attributes:
+        finish: makes the response of the objects; False where something is missing.
+    """
 
     root: type[msgspec.Struct]
     groups: tuple[tuple[Step, ...], ...]
-    hide: Callable[[Any], None] | None
+    finish: Callable[[Any], bool] | None
     layout: Layout = field(repr=False)
 
 
@@ -88,40 +106,34 @@ def compile_plan(model: Model, schema: GraphQLSchema, plan: Plan, conditions: Ma
 class _Compiler:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._structs = Structs(layout)
-        self._places = list(_places(layout.root, ()))
+        self._structs = Structs()
 
     def program(self) -> Program:
         return Program(
-            root=self._structs.of(self._layout.root),
+            root=self._structs.of(self._layout.root, ROOT),
             groups=tuple(self._group(requests) for requests in self._layout.requests if requests),
-            hide=code.hider(self._layout.root, self._places),
+            finish=code.finisher(self._layout.root),
             layout=self._layout,
         )
 
     def _group(self, requests: Sequence[Request]) -> tuple[Step, ...]:
         numbers = {request.id: number for number, request in enumerate(requests)}
+        needs = [self._layout.needs[request.id] & numbers.keys() for request in requests]
         after: list[list[int]] = [[] for _ in requests]
-        for number, request in enumerate(requests):
-            for needed in request.needs & numbers.keys():
-                after[numbers[needed]].append(number)
+        for number, needed in enumerate(needs):
+            for each in needed:
+                after[numbers[each]].append(number)
         return tuple(
-            self._step(request, tuple(after[number]), len(request.needs & numbers.keys()))
-            for number, request in enumerate(requests)
+            self._step(request, tuple(after[number]), len(needs[number])) for number, request in enumerate(requests)
         )
 
     def _step(self, request: Request, after: tuple[int, ...], waits: int) -> Step:
-        made = (code.checker(self._layout.root, at, path, request.id) for at, path in self._created_by(request.id))
-        checks = tuple(check for check in made if check is not None)
         places = request.entities[0].targets[0].path if request.entities else request.path
         path = tuple(segment for segment in places if isinstance(segment, str))
         asked = self._layout.asked.get(request.id)
         if asked is None:
-            root = self._layout.root
-            slots = [slot for slot in root.slots.values() if request.id in slot.fillers]
-            data = self._structs.data([(slot.key, self._structs.value(slot)) for slot in slots])
-            moves = tuple((slot.attribute, f"d{index}") for index, slot in enumerate(slots))
-            return Step(request, path, (), (), moves, Shape(data), checks, after, waits)
+            made, root = self._root(request, self._layout.entered[request.id])
+            return Step(request, path, (), (), root, Shape(made), after, waits)
         members = []
         steps = []
         for index, each in enumerate(asked):
@@ -129,47 +141,65 @@ class _Compiler:
             members.append((each.entities.response_key, kind))
             steps.append(step)
         sent = tuple((each.response_key, each.variable) for each in request.entities)
-        return Step(request, path, tuple(steps), sent, (), Shape(self._structs.data(members)), checks, after, waits)
+        return Step(request, path, tuple(steps), sent, None, Shape(data(members)), after, waits)
+
+    def _root(self, request: Request, position: Position) -> tuple[type[msgspec.Struct], RootStep]:
+        source = (request.id, 0)
+        slots = filled_by(position, source)
+        root = RootStep(
+            find=code.finder(self._layout.root, request.path) if request.path else None,
+            absorb=code.absorber(slots, [slot.attribute for slot in slots], source),
+            rename=code.renamer(position, source),
+        )
+        return self._structs.answer(position, source, position.types), root
 
     def _entities(self, request: Request, asked: Asked, attribute: str) -> tuple[Any, EntityStep]:
-        inputs = {tuple(each.name for each in aim.target.inputs) for aim in asked.aims}
-        if len(inputs) != 1:
+        aims, source = asked.aims, asked.source
+        if not aims:
+            return Any, EntityStep(asked.entities.variable, attribute, ())
+        names = list(dict.fromkeys(each.name for each in aims[0].target.inputs))
+        if any({each.name for each in aim.target.inputs} != set(names) for aim in aims):
             raise NotCompiled(f"request {request.id} sends different representations for different places")
-        made = representation(asked, asked.aims[0].target.inputs)
-        filled = [self._filled(request, aim) for aim in asked.aims]
-        alike = all(_alike(filled[0], other) for other in filled[1:])
-        kind = self._structs.answer(asked.aims[0].position, filled[0])
-        aims = []
-        for aim, slots in zip(asked.aims, filled, strict=True):
+        for aim in aims:
+            _check_inputs(request, aim)
+        made = representation(asked.entities.type_name, names)
+        exact = all(code.exact(aim) for aim in aims)
+        filled = [filled_by(aim.position, source) for aim in aims]
+        alike = len(aims) == 1 or all(
+            _leaves(a, s, source) == _leaves(aims[0], filled[0], source) for a, s in zip(aims, filled, strict=True)
+        )
+        steps = []
+        for aim, slots in zip(aims, filled, strict=True):
             decode = None
-            names = filled[0] if alike else slots
             if not alike:
-                decode = msgspec.json.Decoder(list[self._structs.answer(aim.position, slots)]).decode  # type: ignore[misc]
-            pairs = [
-                (slot.attribute, name.attribute, len(slot.fillers) > 1) for slot, name in zip(slots, names, strict=True)
-            ]
-            collect = code.collector(self._layout.root, aim.target.path, aim.target.inputs, aim.target.key, made)
-            aims.append(AimStep(collect, code.absorber(pairs), decode))
-        return (list[kind] if alike else msgspec.Raw), EntityStep(asked.entities.variable, attribute, tuple(aims))  # type: ignore[valid-type]
-
-    def _filled(self, request: Request, aim: Aim) -> list[Slot]:
-        """What a request adds to the objects of a target, by key."""
-        slots = [slot for slot in aim.position.slots.values() if request.id in slot.fillers]
-        return sorted(slots, key=lambda slot: slot.key)
-
-    def _created_by(self, request: int) -> list[tuple[Position, tuple[str, ...]]]:
-        return [(position, path) for position, path in self._places if position.creator == request]
-
-
-def _places(position: Position, path: tuple[str, ...]) -> Iterable[tuple[Position, tuple[str, ...]]]:
-    yield position, path
-    for slot in position.slots.values():
-        if slot.below is not None:
-            yield from _places(slot.below, (*path, slot.key))
+                kind = self._structs.answer(aim.position, source, aim.types)
+                decode = msgspec.json.Decoder(list[kind]).decode  # type: ignore[valid-type]  # made at run time
+            steps.append(
+                AimStep(
+                    collect=code.collector(self._layout.root, aim, names, made, exact=exact),
+                    absorb=code.absorber(slots, [slot.attribute for slot in (filled[0] if alike else slots)], source),
+                    decode=decode,
+                    rename=code.renamer(aim.position, source),
+                )
+            )
+        entities = EntityStep(asked.entities.variable, attribute, tuple(steps))
+        if not alike:
+            return msgspec.Raw, entities
+        return list[self._structs.answer(aims[0].position, source, aims[0].types)], entities  # type: ignore[misc]
 
 
-def _alike(some: Sequence[Slot], others: Sequence[Slot]) -> bool:
-    """Whether both are filled by the same leaves, so that one decoded list serves for both."""
-    return [(s.key, str(s.type), s.exact) for s in some] == [(s.key, str(s.type), s.exact) for s in others] and not any(
-        slot.below is not None for slot in (*some, *others)
-    )
+def _leaves(aim: Aim, slots: Sequence[Slot], source: Source) -> Any:
+    """What makes one decoded list serve for several targets: the same leaves; nothing is the same as objects."""
+    if any(slot.below is not None for slot in slots) or source in aim.position.aliases:
+        return aim
+    return [(slot.key, str(slot.type), slot.exact, slot.fillers[source] >= aim.types) for slot in slots]
+
+
+def _check_inputs(request: Request, aim: Aim) -> None:
+    """Refuse objects that would have to be sent of several fields at once."""
+    inputs = aim.target.inputs
+    for index, each in enumerate(inputs):
+        for other in inputs[:index]:
+            apart = each.types is not None and other.types is not None and not each.types & other.types
+            if each.name == other.name and each.fields is not None and not apart:
+                raise NotCompiled(f"request {request.id} needs a field of {aim.position.path} from several places")

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.federation.executor.compiled.program import EntityStep, Program, Step
+from gateway.federation.executor.compiled.code import Rare
+from gateway.federation.executor.compiled.program import EntityStep, Program, RootStep, Step
 from gateway.federation.executor.fetcher import (
     FetchTyped,
     Received,
@@ -19,10 +20,6 @@ from gateway.federation.executor.fetcher import (
     SubgraphRequest,
     SubgraphResponse,
 )
-
-
-class Rare(Exception):  # an event, not a failure
-    """Something is not as the program expects it."""
 
 
 @dataclass(slots=True)
@@ -67,11 +64,11 @@ async def run_program(
         try:
             for group in program.groups:
                 await run.group(group)
+            if program.finish is not None and not program.finish(run.root):
+                raise Rare
         except Rare:
             run.ended = True
             return await plain(run)
-        if program.hide is not None:
-            program.hide(run.root)
         return {"data": run.root}
     finally:
         await run.end()
@@ -121,22 +118,30 @@ class _Run:
         return await self._fetcher.fetch(request)
 
     async def step(self, step: Step) -> None:
+        if step.root is not None:
+            await self._fields(step, step.root)
+            return
         batches: list[_Batch] = []
         variables: dict[str, Any] = {}
         for entities in step.entities:
             batch = self._collected(entities)
             batches.append(batch)
             variables[entities.variable] = batch.made
-        if step.entities and not any(batch.made for batch in batches):
+        if not any(batch.made for batch in batches):
             return
         data = await self._send(step, variables)
         for entities, batch in zip(step.entities, batches, strict=True):
             self._absorb(entities, batch, getattr(data, entities.attribute))
-        for to, of in step.root:
-            setattr(self.root, to, getattr(data, of))
-        for check in step.checks:
-            if not check(self.root):
-                raise Rare
+
+    async def _fields(self, step: Step, root: RootStep) -> None:
+        """Root fields, at the top or wherever the response has the query root."""
+        objects = [self.root] if root.find is None else root.find(self.root)
+        if not objects:
+            return
+        data = await self._send(step, {})
+        if root.rename is not None:
+            root.rename((data,))
+        root.absorb([0] * len(objects), objects, (data,))
 
     def _collected(self, entities: EntityStep) -> _Batch:
         batch = _Batch()
@@ -160,6 +165,8 @@ class _Run:
                     raise Rare from None
             if len(mine) != len(batch.made):
                 raise Rare
+            if aim.rename is not None:
+                aim.rename(mine)
             aim.absorb(indices, objects, mine)
 
     async def _send(self, step: Step, representations: dict[str, Any]) -> Any:
