@@ -21,13 +21,20 @@ from gateway.federation.executor.fetcher import (
     SubgraphResponse,
 )
 
+_PATIENCE = 10  # turns of the event loop in which nothing more is asked; the plain executor takes three to go on
+
 
 @dataclass(slots=True)
 class _Sent:
-    """A request that was made, for the plain executor to find; what came of it, as soon as it is known."""
+    """A request that was made, for the plain executor to find; what came of it, as soon as it is known.
+
+    Attributes:
+        before: how many requests had been made when the answer came.
+    """
 
     variables: Mapping[str, Any]
     outcome: "asyncio.Future[Received]"
+    before: int = 0
 
 
 @dataclass(slots=True)
@@ -93,6 +100,7 @@ class _Run:
         self._variables = variables
         self._context = context
         self._sent: dict[int, _Sent] = {}
+        self._asked: set[int] = set()
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def group(self, steps: tuple[Step, ...]) -> None:
@@ -112,10 +120,22 @@ class _Run:
 
     async def fetch(self, request: SubgraphRequest) -> SubgraphResponse:
         """See `SubgraphFetcher`: what was received already, or is on its way, else a request."""
+        self._asked.add(request.id)
         sent = self._sent.get(request.id)
-        if sent is not None and _same(sent.variables, request.variables):
-            return (await asyncio.shield(sent.outcome)).response()
-        return await self._fetcher.fetch(request)
+        if sent is None or not _same(sent.variables, request.variables):
+            return await self._fetcher.fetch(request)
+        await asyncio.wait((sent.outcome,))
+        await self._in_turn(sent)
+        return sent.outcome.result().response()
+
+    async def _in_turn(self, sent: _Sent) -> None:
+        """Wait until what was asked before an answer came is asked again, lest it is asked because of that answer."""
+        before = tuple(self._sent)[: sent.before]
+        asked, patience = 0, _PATIENCE
+        while patience and not self._asked.issuperset(before):
+            patience = patience - 1 if len(self._asked) == asked else _PATIENCE
+            asked = len(self._asked)
+            await asyncio.sleep(0)
 
     async def step(self, step: Step) -> None:
         if step.root is not None:
@@ -175,7 +195,7 @@ class _Run:
             if name in self._variables:
                 representations[name] = self._variables[name]
         outcome: asyncio.Future[Received] = asyncio.get_running_loop().create_future()
-        self._sent[plan.id] = _Sent(representations, outcome)
+        sent = self._sent[plan.id] = _Sent(representations, outcome)
         try:
             request = SubgraphRequest(
                 subgraph=plan.subgraph,
@@ -190,12 +210,14 @@ class _Run:
             )
             received = await self._fetch_typed(request, step.shape)
         except Exception as error:
+            sent.before = len(self._sent)
             outcome.set_exception(error)
             outcome.exception()  # seen, whether or not the plain executor asks for it
             raise Rare from error
         except BaseException:
             outcome.cancel()
             raise
+        sent.before = len(self._sent)
         outcome.set_result(received)
         if received.data is None:
             raise Rare
