@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 import strawberry
 
 from clients.call import Caller, Problem, Served, ServedBy
 from clients.clock import SystemClock
+from clients.subgraph import Shape
 from clients.upstream import Upstream
 from gateway.context import RequestContext
 from gateway.federation.errors import FetchFailed
@@ -114,6 +116,40 @@ async def test_a_planned_document_may_be_longer_than_a_clients(local: LocalSubgr
     fields = " ".join(f"a_rather_long_alias_of_a_field_{n}: thing {{ id }}" for n in range(5_000))
     response = await fetch(local, context, f"{{ {fields} }}")
     assert len(response.data) == 5_000
+
+
+class Identified(msgspec.Struct):
+    id: str
+
+
+class Things(msgspec.Struct):
+    thing: Identified
+
+
+class Numbered(msgspec.Struct):
+    id: int
+
+
+class Numbers(msgspec.Struct):
+    thing: Numbered
+
+
+async def test_an_answer_comes_in_the_classes_of_the_plan(local: LocalSubgraph, context: RequestContext) -> None:
+    request = SubgraphRequest("local", "{ thing { id } }", None, {}, "query", (), (), context)
+    received = await local.fetch_typed(request, Shape(Things))
+    assert received.data == Things(Identified("1"))
+    assert received.response() == SubgraphResponse({"thing": {"id": "1"}}, [])
+    unfit = await local.fetch_typed(request, Shape(Numbers))
+    assert unfit.data is None
+    assert unfit.response() == SubgraphResponse({"thing": {"id": "1"}}, [])
+
+
+async def test_an_answer_with_errors_is_for_who_reads_errors(local: LocalSubgraph, context: RequestContext) -> None:
+    request = SubgraphRequest("local", "{ thing { id secret } }", None, {}, "query", (), (), context)
+    received = await local.fetch_typed(request, Shape(Things))
+    assert received.data is None
+    assert received.response().data is None
+    assert [error["path"] for error in received.response().errors] == [["thing", "secret"]]
 
 
 async def test_notes_of_root_fields_are_below_the_requests_path(local: LocalSubgraph, context: RequestContext) -> None:
