@@ -22,6 +22,9 @@ from gateway.http.endpoint import Answer, Exchange, GraphQLEndpoint
 from gateway.http.graphiql import GraphiQL
 from gateway.http.shedding import Shedding
 from gateway.identity import Identifier
+from gateway.identity.opening import open_identity
+from gateway.identity.operators import Operators
+from gateway.identity.settings import ops_access
 from gateway.ops.probes import probe_routes
 from gateway.pipeline import OperationPipeline
 from gateway.runtime import Parts, Runtime, Wires, load_schema, open_runtime, pyreqwest_wire
@@ -39,6 +42,7 @@ class _Serving:
 
     runtime: Runtime | None = None
     pipeline: OperationPipeline | None = None
+    identifier: Identifier | None = None
 
     def handle(self, exchange: Exchange) -> Awaitable[Answer]:
         """Hand an exchange to the pipeline."""
@@ -109,14 +113,21 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        parts = Parts(wires, UpstreamLog(), clock, random, log.masked, on_settled, shedding.status)
-        async with open_runtime(config, schema, parts) as runtime, AsyncExitStack() as stack:
+        async with (
+            open_identity(config, clock, random) as known,
+            open_runtime(
+                config,
+                schema,
+                Parts(wires, UpstreamLog(), clock, random, log.masked, on_settled, shedding.status, known.troubles),
+            ) as runtime,
+            AsyncExitStack() as stack,
+        ):
             await asyncio.gather(*(upstream.checked() for upstream in runtime.upstreams.values()))
-            identifier = Identifier(config.identity, config.trusted_networks())
             flights = (
                 await stack.enter_async_context(_flights(config, clock)) if config.server.dedupe_inflight else None
             )
-            serving.pipeline = OperationPipeline(runtime, identifier, log, flights)
+            serving.pipeline = OperationPipeline(runtime, known.identifier, log, flights)
+            serving.identifier = known.unlimited
             serving.runtime = runtime
             on_settled()
             structlog.get_logger("gateway").info("ready", upstreams=len(runtime.upstreams))
@@ -125,7 +136,7 @@ def create_app(
                     yield
             finally:
                 serving.runtime = None
-        serving.pipeline = None
+        serving.pipeline = serving.identifier = None
 
     shown = config.development if config.server.graphiql is None else config.server.graphiql
     graphiql = GraphiQL() if shown else None
@@ -138,7 +149,8 @@ def create_app(
         clock=clock,
         shedding=shedding,
     )
-    routes = [*probe_routes(lambda: None if draining.active else serving.runtime)]
+    operators = Operators(lambda: serving.identifier, ops_access(config.identity, config.ops), clock)
+    routes = [*probe_routes(lambda: None if draining.active else serving.runtime, operators)]
     if graphiql is not None:
         routes += graphiql.routes()
     return Application(endpoint, routes, lifespan, draining)

@@ -8,7 +8,7 @@ from typing import Any
 from graphql import OperationType
 from msgspec.structs import replace
 
-from clients.call import ServedBy
+from clients.call import Caller, ServedBy
 from clients.timeouts import Timeouts
 from gateway.context import RequestContext
 from gateway.errors import ErrorFormatter
@@ -60,9 +60,12 @@ class OperationPipeline:
         clock = self._runtime.clock
         began = clock.now()
         executable = self._runtime.executor.current()
-        document, operation = self._document(exchange, executable)
         deadline = began + self._timeout_s
+        # First: who may not ask learns nothing of the schema.
         caller = self._identifier.caller(exchange.scope, exchange.headers, exchange.request_id, deadline)
+        if not isinstance(caller, Caller):
+            caller = await caller
+        document, operation = self._document(exchange, executable)
         formatter = ErrorFormatter(exchange.request_id, clock.wall(), self._log.masked)
         context = RequestContext(caller, self._runtime)
         params = exchange.params

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -39,8 +39,10 @@ from gateway.federation.source import find_source
 from gateway.http.documents import DocumentCache
 from gateway.http.limits import DocumentLimitCheck, DocumentLimits
 from gateway.http.shedding import LoadStatus
+from gateway.identity.settings import ops_access
 from gateway.yaml_source import Finding
 from schema.build import build_schema, core_schema
+from schema.context import OpsAccess
 
 if TYPE_CHECKING:
     from clients.stores.redis_store import RedisStore
@@ -83,6 +85,8 @@ class Runtime:
     clock: Clock
     started_at: datetime
     measured_load: Callable[[], LoadStatus]
+    ops_access: OpsAccess
+    identity: Mapping[str, Trouble]
 
     @property
     def load(self) -> LoadStatus:
@@ -102,6 +106,7 @@ class Runtime:
         found = {f"store:{name}": trouble() for name, trouble in self.stores.items()}
         upstreams = self.upstreams
         found |= {f"credential:{name}": trouble() for name, trouble in self.credentials.items() if name in upstreams}
+        found |= {name: trouble() for name, trouble in self.identity.items()}
         if self.supergraph is not None:
             found["supergraph"] = self.supergraph.status.trouble
         return found
@@ -120,6 +125,7 @@ class Parts:
         on_masked: gets the cause of each masked error of the local subgraph.
         on_settled: called when a supergraph has been replaced and the old one is gone.
         load: of this process, read as data; without the HTTP layer there is none.
+        identity: what callers are known by, and what is wrong with it.
     """
 
     wires: Wires
@@ -129,6 +135,7 @@ class Parts:
     on_masked: OnMasked
     on_settled: Callable[[], None] = lambda: None
     load: Callable[[], LoadStatus] = lambda: LoadStatus(in_flight=0, limit=None, lag_s=0.0, shed=0)
+    identity: Mapping[str, Trouble] = field(default_factory=dict)
 
 
 def load_schema(config: Config) -> strawberry.Schema:
@@ -230,6 +237,8 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
             clock=clock,
             started_at=clock.wall(),
             measured_load=parts.load,
+            ops_access=ops_access(config.identity, config.ops),
+            identity=parts.identity,
         )
 
 

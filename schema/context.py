@@ -1,11 +1,30 @@
 """What fields may ask of the gateway: the Protocols that its runtime and its request context satisfy."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from clients.call import Caller
 from clients.upstream import Upstream
 from loaders.scope import LoaderScope
+
+
+@dataclass(frozen=True, slots=True)
+class OpsAccess:
+    """What makes an operator; `schema.access` asks it.
+
+    Attributes:
+        scope: the one that a caller needs.
+        how: how to come by it, for whoever has not got it.
+    """
+
+    scope: str
+    how: str
+
+    def allows(self, caller: Caller) -> bool:
+        """Whether the caller is an operator."""
+        return self.scope in caller.scopes
 
 
 class GatewayLoad(Protocol):
@@ -53,6 +72,11 @@ class GatewayState(Protocol):
     @property
     def load(self) -> GatewayLoad:
         """How much there is to do now."""
+        ...
+
+    @property
+    def ops_access(self) -> OpsAccess:
+        """What makes an operator of a caller."""
         ...
 
     def wall(self, at: float) -> datetime:

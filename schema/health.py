@@ -6,6 +6,7 @@ from datetime import datetime
 import strawberry
 
 from clients.health import Health as UpstreamHealth
+from schema.access import OperatorsOnly
 from schema.context import GatewayContext, GatewayLoad, GatewayState
 
 
@@ -23,7 +24,8 @@ class HealthCheck:
     """One thing the gateway depends on."""
 
     name: str = strawberry.field(
-        description="What it is: `upstream:<name>`, `store:<name>`, `credential:<service>` or `supergraph`."
+        description="What it is: `upstream:<name>`, `store:<name>`, `credential:<service>`, `issuer:<iss>`, "
+        "`admin token` or `supergraph`."
     )
     status: HealthStatus = strawberry.field(description="How well it does.")
     reason: str | None = strawberry.field(description="Why it is not OK.")
@@ -46,16 +48,28 @@ class Health:
     status: HealthStatus = strawberry.field(
         description="OK when every check is; DOWN when no upstream answers; else DEGRADED."
     )
-    started_at: datetime = strawberry.field(description="When this instance began to serve.")
-    checks: list[HealthCheck] = strawberry.field(description="One for each thing the gateway depends on.")
-    load: Load = strawberry.field(description="How much this instance has to do.")
+    started_at: datetime = strawberry.field(
+        description="When this instance began to serve. For operators.",
+        graphql_type=datetime | None,
+        extensions=[OperatorsOnly()],
+    )
+    checks: list[HealthCheck] = strawberry.field(
+        description="One for each thing the gateway depends on. For operators.",
+        graphql_type=list[HealthCheck] | None,
+        extensions=[OperatorsOnly()],
+    )
+    load: Load = strawberry.field(
+        description="How much this instance has to do. For operators.",
+        graphql_type=Load | None,
+        extensions=[OperatorsOnly()],
+    )
 
 
 @strawberry.type
 class Query:
     """The health field."""
 
-    @strawberry.field(description="The health of this gateway and of what it depends on.")
+    @strawberry.field(description="The health of this gateway and of what it depends on. `status` is for everybody.")
     def health(self, info: strawberry.Info) -> Health:
         """As it is now."""
         context: GatewayContext = info.context

@@ -12,6 +12,7 @@ from clients.health import Health
 from clients.state.balancer import EndpointState, EndpointStatus
 from clients.state.circuit import CircuitStatus, Failure, Mode, State
 from clients.upstream_status import UpstreamStatus
+from schema.access import OperatorsOnly
 from schema.context import GatewayContext
 from schema.enums import describe as _describe
 from schema.upstream_figures import FiguresReading, UpstreamFigures, Wall
@@ -263,8 +264,11 @@ class Upstream(UpstreamFigures):
 class Query:
     """Fields about the upstreams."""
 
-    @strawberry.field(description="The services this gateway calls; with `name`, only that one.")
-    def upstreams(self, info: strawberry.Info, name: str | None = None) -> list[Upstream]:
+    @strawberry.field(
+        description="The services this gateway calls; with `name`, only that one. For operators.",
+        extensions=[OperatorsOnly()],
+    )
+    def upstreams(self, info: strawberry.Info, name: str | None = None) -> list[Upstream] | None:
         """All services, in the order of the configuration."""
         context: GatewayContext = info.context
         state = context.state

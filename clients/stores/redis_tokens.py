@@ -134,6 +134,11 @@ class SharedBucket:
         """Whether this process counts for itself, because Redis did not answer."""
         return self._alone_until is not None
 
+    @property
+    def busy(self) -> bool:
+        """Whether Redis is being asked: until it has answered, this has to be kept, and closed in the end."""
+        return self._asking is not None
+
     def take(self, now: float) -> bool:
         """Take a token that was asked for before; alone, one of this process's own."""
         if self._alone_until is not None:

@@ -11,6 +11,7 @@ from clients.operation import OperationError, RestRoute
 from clients.policy import PROFILES, ConcurrencyPolicy, ServicePolicy
 from gateway.auth import auth_findings
 from gateway.config.model import Config, FederationConfig, ServiceConfig
+from gateway.identity.settings import checked_headers, identity_findings, ops_findings
 from gateway.tls import tls_findings
 from gateway.yaml_source import Finding, Path
 
@@ -41,6 +42,7 @@ def contradictions(config: Config, folder: FilePath) -> list[Finding]:
             ip_network(text)
         except ValueError as error:
             findings.append(Finding(("identity", "trusted_proxies", index), f"not a network: {error}"))
+    findings += _callers_meaning(config, folder)
     if config.redis is not None and _wrong_redis_url(config.redis.url):
         findings.append(Finding(("redis", "url"), "expected a URL such as redis://host:6379/0"))
     for name, service in config.services.items():
@@ -50,6 +52,21 @@ def contradictions(config: Config, folder: FilePath) -> list[Finding]:
         findings += _limits_meaning(("services", name), service, config)
         findings += _timeout_meaning(("services", name), service, config.server.request_timeout_s)
     return findings + _federation_meaning(config)
+
+
+def _callers_meaning(config: Config, folder: FilePath) -> Iterator[Finding]:
+    """Of `identity:`, `ops:` and `rate_limit:`, and of headers that services are sent and that callers are known by."""
+    operators = config.ops.admin_token is not None
+    yield from identity_findings(config.identity, development=config.development, operators=operators, folder=folder)
+    yield from ops_findings(config.ops, folder)
+    if config.rate_limit is not None and config.rate_limit.shared and config.redis is None:
+        yield Finding(("rate_limit", "shared"), "is counted in Redis; add the section redis:, or remove it")
+    checked = checked_headers(config.identity, operators=operators)
+    for service, entry in config.services.items():
+        for index, name in enumerate(entry.forward):
+            if (instead := checked.get(name.lower())) is not None:
+                message = f"{name} is the client's word alone; {instead}"
+                yield Finding(("services", service, "forward", index), message)
 
 
 def _federation_meaning(config: Config) -> list[Finding]:

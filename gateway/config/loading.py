@@ -11,6 +11,7 @@ from clients.policy import PROFILES, RETRY_PRESETS
 from gateway.auth import located_auth, may_be_secret
 from gateway.config.contradictions import contradictions
 from gateway.config.model import Config, SubgraphConfig
+from gateway.identity.settings import located_identity, located_ops, may_be_admin_token
 from gateway.tls import located_tls
 from gateway.validation import check
 from gateway.yaml_source import Finding, Path, read
@@ -61,7 +62,8 @@ def parse(
     data = _with_profiles(data, findings)
 
     def secret(path: Path) -> bool:
-        return path in document.expanded or "headers" in path or path[:1] == ("redis",) or may_be_secret(path)
+        ours = path in document.expanded or "headers" in path or path[:1] == ("redis",)
+        return ours or may_be_secret(path) or may_be_admin_token(path)
 
     findings += [finding for finding in check(data, Config, secret=secret) if finding.path not in unset]
     if not findings:
@@ -97,7 +99,13 @@ def _located(config: Config, folder: FilePath) -> Config:
         if service.auth is not None or service.tls is not None:
             auth = None if service.auth is None else located_auth(service.auth, folder)
             services[name] = msgspec.structs.replace(service, auth=auth, tls=located_tls(service.tls, folder))
-    return msgspec.structs.replace(config, federation=federation, services=services)
+    return msgspec.structs.replace(
+        config,
+        federation=federation,
+        services=services,
+        identity=located_identity(config.identity, folder),
+        ops=located_ops(config.ops, folder),
+    )
 
 
 def _with_profiles(data: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from clients.operation import RestRoute
 from clients.policy import EndpointsPolicy, FallbackPolicy, PositiveInt, PositiveSeconds, ServicePolicy
 from clients.service import DEFAULT_FORWARD, Service
 from gateway.auth import AuthConfig, HeaderName
+from gateway.identity.settings import IdentityConfig, OpsConfig, RateLimitConfig
 from gateway.tls import TlsConfig, tls_files
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -65,17 +66,6 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Fields, fragment spreads and inline fragments. Default 10,000; null turns the limit off."""
     max_tokens: Limit | None = 5_000
     """Tokens of the text, comments included. Default 5,000; null turns the limit off."""
-
-
-class IdentityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose word is taken for who the caller is. By default nobody's: tenant and user stay unknown."""
-
-    trusted_proxies: list[str] = []
-    """Networks (CIDR) whose requests may carry the two headers; from anywhere else they are ignored."""
-    tenant_header: HeaderName = "x-tenant-id"
-    """Header that names the tenant. Default x-tenant-id."""
-    user_header: HeaderName = "x-user-id"
-    """Header that names the user. Default x-user-id."""
 
 
 class CacheConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -176,6 +166,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: ServerConfig = ServerConfig()
     limits: LimitsConfig = LimitsConfig()
     identity: IdentityConfig = IdentityConfig()
+    ops: OpsConfig = OpsConfig()
+    rate_limit: RateLimitConfig | None = None
     cache: CacheConfig = CacheConfig()
     redis: RedisConfig | None = None
     federation: FederationConfig | None = None

@@ -2,6 +2,8 @@
 
 RequestError
 ├── MalformedRequest          400  not JSON, not an object, a parameter of the wrong type
+├── Unauthenticated           401  no credential where one is needed, or one that is not good
+├── Forbidden                 403  the credential does not allow it
 ├── CrossSiteRequest          403  a browser may have been made to send it
 ├── MethodNotAllowed          405  neither GET nor POST, or a mutation over GET
 ├── NotAcceptable             406  no media type of `Accept` is one we write
@@ -9,6 +11,8 @@ RequestError
 ├── PayloadTooLarge           413  the body is over the limit
 ├── UriTooLong                414  the query string is over the limit
 ├── UnsupportedMediaType      415  the body is not JSON in UTF-8
+├── RateLimited               429  the caller asks more often than it may
+├── IdentityUnavailable       503  nobody can tell just now whether the credential is good
 ├── Overloaded                503  the gateway has more to do than it can finish in time
 ├── LimitExceeded             400  the document or its variables are too large to look at
 └── DocumentRejected               a well-formed request whose document cannot be executed
@@ -22,6 +26,7 @@ Messages are safe to show to a client. What is not a `RequestError` is masked by
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any, ClassVar
 
 INTERNAL_MESSAGE = "The gateway failed to answer this request. Quote the request id when asking about it."
@@ -53,6 +58,27 @@ class RequestError(Exception):
 
 class MalformedRequest(RequestError):
     """Not a well-formed GraphQL-over-HTTP request: not JSON, not an object, a parameter of the wrong type."""
+
+
+class Unauthenticated(RequestError):
+    """No credential where one is needed, or one that is not good (any more)."""
+
+    code = "UNAUTHENTICATED"
+    category = "authentication"
+    status = 401
+
+    def __init__(self, message: str, *, problem: str | None = None) -> None:
+        # RFC 6750 §3: no error is named to a client that sent nothing.
+        challenge = "Bearer" if problem is None else f'Bearer error="{problem}", error_description="{message}"'
+        super().__init__(message, headers={"www-authenticate": challenge})
+
+
+class Forbidden(RequestError):
+    """The credential is good, and does not allow this."""
+
+    code = "FORBIDDEN"
+    category = "authorization"
+    status = 403
 
 
 class CrossSiteRequest(RequestError):
@@ -107,6 +133,37 @@ class UnsupportedMediaType(RequestError):
 
     code = "UNSUPPORTED_MEDIA_TYPE"
     status = 415
+
+
+class RateLimited(RequestError):
+    """The caller asks more often than it may; nothing of the request was looked at."""
+
+    code = "RATE_LIMITED"
+    category = "rate_limit"
+    status = 429
+
+    def __init__(self, message: str, wait_s: float) -> None:
+        retry_after_s = max(1, ceil(min(wait_s, 86_400.0)))
+        super().__init__(
+            errors=[{"message": message, "extensions": {"retryAfter": retry_after_s}}],
+            headers={"retry-after": str(retry_after_s)},
+        )
+
+
+class IdentityUnavailable(RequestError):
+    """The keys that tokens are checked with cannot be had just now, so nobody can tell whether this one is good."""
+
+    code = "IDENTITY_UNAVAILABLE"
+    category = "network"
+    status = 503
+
+    def __init__(self, wait_s: float) -> None:
+        retry_after_s = max(1, ceil(wait_s))
+        message = "Whether the token is good cannot be told just now; try again later."
+        super().__init__(
+            errors=[{"message": message, "extensions": {"retryAfter": retry_after_s}}],
+            headers={"retry-after": str(retry_after_s)},
+        )
 
 
 class Overloaded(RequestError):

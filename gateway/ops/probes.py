@@ -7,15 +7,17 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from gateway.http.errors import timestamp
+from gateway.identity.operators import Operators
 from gateway.runtime import Runtime
 from schema.health import HealthStatus, health_of
 
 
-def probe_routes(current: Callable[[], Runtime | None]) -> list[Route]:
+def probe_routes(current: Callable[[], Runtime | None], operators: Operators) -> list[Route]:
     """The routes below /health.
 
     Args:
         current: the runtime that serves; None before it is open and once it is closing.
+        operators: who is told more than a status.
     """
 
     async def live(_: Request) -> JSONResponse:
@@ -26,11 +28,14 @@ def probe_routes(current: Callable[[], Runtime | None]) -> list[Route]:
             return JSONResponse({"status": "not ready"}, 503)
         return JSONResponse({"status": "ok"})
 
-    async def health(_: Request) -> JSONResponse:
+    async def health(request: Request) -> JSONResponse:
         runtime = current()
         if runtime is None:
             return JSONResponse({"status": "not ready"}, 503)
         found = health_of(runtime)
+        code = 503 if found.status is HealthStatus.DOWN else 200
+        if not await operators.is_operator(request.headers, request.scope):
+            return JSONResponse({"status": found.status.value}, code)
         body = {
             "status": found.status.value,
             "startedAt": timestamp(found.started_at),
@@ -42,6 +47,6 @@ def probe_routes(current: Callable[[], Runtime | None]) -> list[Route]:
             },
             "checks": [{"name": c.name, "status": c.status.value, "reason": c.reason} for c in found.checks],
         }
-        return JSONResponse(body, 503 if found.status is HealthStatus.DOWN else 200)
+        return JSONResponse(body, code)
 
     return [Route("/health/live", live), Route("/health/ready", ready), Route("/health", health)]

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from clients.call import ProtocolName
+from clients.call import Caller, ProtocolName
 from clients.errors import UpstreamError
 from clients.policy import BreakerPolicy
 from clients.state.circuit import Mode
 from clients.upstream import Upstream
 from gateway.http.shedding import LoadStatus
 from schema.build import build_schema
+from schema.context import OpsAccess
 from schema.health import health_of
 from tests.clients.support import GRAPHQL_ONLY, Rig, ask_one, rig
 from tests.testkit.upstream import status
@@ -45,6 +46,10 @@ class State:
     def load(self) -> LoadStatus:
         return LoadStatus(in_flight=0, limit=None, lag_s=0.0, shed=0)
 
+    @property
+    def ops_access(self) -> OpsAccess:
+        return OpsAccess("ops", "ask")
+
     def wall(self, at: float) -> datetime:
         return START + timedelta(seconds=at - 1000)
 
@@ -52,6 +57,10 @@ class State:
 @dataclass(frozen=True)
 class Context:
     state: State
+
+    @property
+    def caller(self) -> Caller:
+        return Caller("r1", "c1", scopes=frozenset({"ops"}))
 
 
 class Asked:

@@ -33,6 +33,8 @@ def test_the_tree_of_refusals_has_these_codes_and_statuses() -> None:
     }
     assert table == {
         "MalformedRequest": ("BAD_REQUEST", "validation", 400, False),
+        "Unauthenticated": ("UNAUTHENTICATED", "authentication", 401, False),
+        "Forbidden": ("FORBIDDEN", "authorization", 403, False),
         "CrossSiteRequest": ("CSRF_PREVENTED", "authorization", 403, False),
         "MethodNotAllowed": ("METHOD_NOT_ALLOWED", "validation", 405, False),
         "NotAcceptable": ("NOT_ACCEPTABLE", "validation", 406, False),
@@ -40,6 +42,8 @@ def test_the_tree_of_refusals_has_these_codes_and_statuses() -> None:
         "PayloadTooLarge": ("PAYLOAD_TOO_LARGE", "validation", 413, False),
         "UriTooLong": ("URI_TOO_LONG", "validation", 414, False),
         "UnsupportedMediaType": ("UNSUPPORTED_MEDIA_TYPE", "validation", 415, False),
+        "RateLimited": ("RATE_LIMITED", "rate_limit", 429, False),
+        "IdentityUnavailable": ("IDENTITY_UNAVAILABLE", "network", 503, False),
         "Overloaded": ("OVERLOADED", "rate_limit", 503, False),
         "LimitExceeded": ("LIMIT_EXCEEDED", "validation", 400, False),
         "ParseFailed": ("GRAPHQL_PARSE_FAILED", "validation", 400, True),

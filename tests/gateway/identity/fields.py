@@ -1,0 +1,27 @@
+"""A field that shows the caller."""
+
+import strawberry
+
+from schema.context import GatewayContext
+
+
+@strawberry.type
+class Me:
+    user: str | None
+    tenant: str | None
+    authenticated: bool
+    scopes: list[str]
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def me(self, info: strawberry.Info) -> Me:
+        context: GatewayContext = info.context
+        caller = context.caller
+        return Me(
+            user=caller.user,
+            tenant=caller.tenant,
+            authenticated=caller.authenticated,
+            scopes=sorted(caller.scopes),
+        )
