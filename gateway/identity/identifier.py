@@ -5,6 +5,7 @@ import re
 from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 from starlette.types import Scope
 
 from clients.call import Caller
@@ -14,7 +15,7 @@ from gateway.identity.settings import ADMIN_HEADER, IdentityConfig
 
 if TYPE_CHECKING:
     from gateway.identity.operators import AdminToken
-    from gateway.identity.tokens import Tokens, Verified
+    from gateway.identity.tokens import Tokens
 
 _CLEAN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BEARER = "bearer "
@@ -29,6 +30,14 @@ def clean_id(value: str | None) -> str | None:
 def request_id(headers: Mapping[str, str]) -> str:
     """The request's id: the client's `x-request-id` if it is clean, else a new one; `headers` by lower-case name."""
     return clean_id(headers.get("x-request-id")) or os.urandom(16).hex()
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """What a good token says."""
+
+    user: str | None
+    tenant: str | None
+    scopes: frozenset[str]
 
 
 class Identifier(Protocol):
@@ -77,6 +86,7 @@ class CredentialIdentifier:
         self._ops = frozenset({config.ops_scope})
         self._required = config.required
         self._proxies = proxies
+        self._any_proxies = bool(config.trusted_proxies)
         self._tokens = tokens
         self._admin = admin
         self._everybody = everybody
@@ -96,7 +106,7 @@ class CredentialIdentifier:
         correlation_id = clean_id(headers.get("x-correlation-id")) or request_id
         tenant = user = None
         scopes = self._everybody
-        if self._proxies.vouch_for(scope):
+        if self._any_proxies and self._proxies.vouch_for(scope):
             tenant = _one(scope, headers, self._tenant_header)
             user = _one(scope, headers, self._user_header)
             if self._scopes_header is not None and (listed := headers.get(self._scopes_header)):
@@ -128,17 +138,16 @@ class CredentialIdentifier:
         authorization = caller.authorization
         if authorization is not None and authorization[:7].lower() == _BEARER:
             token = authorization[7:].strip()
-            is_jwt = self._tokens is not None and token.count(".") == 2
-            if admin is not None and not is_jwt:
+            if admin is not None and (self._tokens is None or token.count(".") != 2):
                 address = self._proxies.client_address(scope, caller.headers)
                 # Without `jwt:` it may be a token for a service, which is none of our business.
                 if admin.is_right(token, address) if self._tokens is not None else admin.is_it(token, address):
                     return self._operator(caller, "authorization")
             if self._tokens is not None:
                 verified = self._tokens.check(token)
-                if isinstance(verified, Awaitable):
-                    return self._verified_later(caller, verified)
-                return self._verified(caller, verified)
+                if isinstance(verified, Verified):
+                    return self._verified(caller, verified)
+                return self._verified_later(caller, verified)
         if self._required and not caller.authenticated:
             raise Unauthenticated("A credential is needed, and none was sent.")
         return caller
@@ -157,10 +166,10 @@ class CredentialIdentifier:
             scopes=caller.scopes | self._ops,
         )
 
-    async def _verified_later(self, caller: Caller, verified: "Awaitable[Verified]") -> Caller:
+    async def _verified_later(self, caller: Caller, verified: Awaitable[Verified]) -> Caller:
         return self._verified(caller, await verified)
 
-    def _verified(self, caller: Caller, verified: "Verified") -> Caller:
+    def _verified(self, caller: Caller, verified: Verified) -> Caller:
         """As the token says; a trusted proxy may add the tenant and scopes that it leaves open."""
         tenant = verified.tenant
         if tenant is None:

@@ -18,6 +18,7 @@ from jwt.utils import base64url_decode
 
 from clients.clock import Clock
 from gateway.http.errors import IdentityUnavailable, Unauthenticated
+from gateway.identity.identifier import Verified
 from gateway.identity.keys import KeySet
 
 _REMEMBERED_S = 300.0  # a clock that is set, and a process that slept, are noticed after so long at the latest
@@ -38,14 +39,6 @@ class Issuer:
     user_claim: str
     tenant_claim: str | None
     roles_claim: str | None
-
-
-class Verified(msgspec.Struct, frozen=True):
-    """What a good token says."""
-
-    user: str | None
-    tenant: str | None
-    scopes: frozenset[str]
 
 
 class _Bad(Exception):
