@@ -1,6 +1,5 @@
 """Fields for operators only: the state of the gateway and of its upstreams, and what acts on it."""
 
-from collections.abc import Awaitable
 from typing import Any
 
 import strawberry
@@ -27,8 +26,7 @@ class OperatorsOnly(FieldExtension):
     ) -> Any:
         """See Strawberry."""
         require_operator(info.context)
-        found = next_(source, info, **kwargs)
-        return await found if isinstance(found, Awaitable) else found
+        return await next_(source, info, **kwargs)
 
 
 def require_operator(context: GatewayContext) -> None:

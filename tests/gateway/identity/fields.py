@@ -2,6 +2,7 @@
 
 import strawberry
 
+from schema.access import OperatorsOnly
 from schema.context import GatewayContext
 
 
@@ -13,8 +14,14 @@ class Me:
     scopes: list[str]
 
 
+async def secret() -> str | None:
+    return "secret"
+
+
 @strawberry.type
 class Query:
+    secret: str | None = strawberry.field(resolver=secret, extensions=[OperatorsOnly()])
+
     @strawberry.field
     def me(self, info: strawberry.Info) -> Me:
         context: GatewayContext = info.context

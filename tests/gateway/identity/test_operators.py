@@ -7,11 +7,15 @@ from typing import Any
 
 import httpx
 import pytest
+from graphql import OperationDefinitionNode
+from graphql import parse as parse_document
 from starlette.responses import PlainTextResponse
 
-from gateway.config import parse
+from gateway.config import ConfigError, parse
 from gateway.identity.opening import open_identity
 from gateway.identity.operators import Operators
+from gateway.local_execution.prepared import Prepared
+from schema.build import build_schema
 from schema.context import OpsAccess
 from tests.gateway.identity.support import ME, known
 from tests.testkit.clock import ManualClock
@@ -176,6 +180,21 @@ async def test_a_token_with_the_scope_makes_an_operator() -> None:
         assert (await asked.me(issuer.bearer()))["user"] == "ada"
 
 
+async def test_a_field_of_ones_own_may_be_for_operators_only_and_is_compiled() -> None:
+    schema = build_schema(["tests.gateway.identity.fields"])
+    document = parse_document("{ secret upstreams { name } health { status checks { name } } }")
+    [operation] = document.definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    assert not isinstance(Prepared(schema, operation, {}).program({}), str)
+    async with running_gateway({**PRODUCTION, "ops": {"admin_token": TOKEN}}) as gateway:
+        answered = await gateway.ask("{ secret __typename }")
+        assert answered.data == {"secret": None, "__typename": "Query"}
+        assert [(error["path"], error["extensions"]["code"]) for error in answered.errors] == [
+            (["secret"], "UNAUTHENTICATED")
+        ]
+        assert (await gateway.ask("{ secret }", {"x-admin-token": TOKEN})).data == {"secret": "secret"}
+
+
 async def test_the_fields_are_for_operators_in_a_supergraph_too(tmp_path: Path) -> None:
     sdl = tmp_path / "notes.graphql"
     sdl.write_text("type Query { note: String }")
@@ -218,3 +237,11 @@ async def test_before_it_is_known_who_asks_nobody_is_an_operator() -> None:
 
 def client(url: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=url, trust_env=False)
+
+
+async def test_a_file_that_is_gone_by_the_time_it_is_opened_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    config = parse("ops: { admin_token: { file: token } }", {}, folder=tmp_path)
+    with pytest.raises(ConfigError, match=r"ops\.admin_token: token: cannot be read"):
+        async with open_identity(config, ManualClock(), Random(1)):
+            pass

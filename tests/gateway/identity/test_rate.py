@@ -5,6 +5,7 @@ from asyncio import CancelledError
 from typing import Any
 
 import pytest
+from starlette.responses import JSONResponse
 
 from clients.policy import RatePolicy
 from clients.stores.redis_tokens import RedisTokens
@@ -68,6 +69,21 @@ async def test_tenants_have_users_of_the_same_name() -> None:
 async def test_wrong_tokens_count_for_where_they_come_from() -> None:
     async with known(identity=PROXY, rate_limit=LIMIT) as asked:
         bad = at("198.51.100.1", {"authorization": "Bearer a.b.c"})
+        refused = [await asked.refused(bad) for _ in range(4)]
+        assert refused == [(401, "UNAUTHENTICATED")] * 3 + [(429, "RATE_LIMITED")]
+
+
+async def test_tokens_with_a_new_key_count_too() -> None:
+    async with known(identity=PROXY, rate_limit=LIMIT) as asked:
+        asked.issuer.rotate()
+        assert await allowed(asked, asked.issuer.bearer()) == 3
+        asked.clock.jump(30)
+        asked.issuer.rotate()
+        asked.issuer.answer = JSONResponse({"keys": []})
+        bad = at("198.51.100.1", asked.issuer.bearer(sub="bob"))
+        assert [await asked.refused(bad) for _ in range(2)] == [(503, "IDENTITY_UNAVAILABLE")] * 2
+        asked.clock.jump(30)
+        asked.issuer.answer = JSONResponse({"keys": [asked.issuer.jwks()["keys"][0]]})
         refused = [await asked.refused(bad) for _ in range(4)]
         assert refused == [(401, "UNAUTHENTICATED")] * 3 + [(429, "RATE_LIMITED")]
 
