@@ -13,7 +13,7 @@ from clients.call import Caller
 from clients.clock import Clock
 from clients.policy import RatePolicy
 from clients.state.token_bucket import TokenBucket
-from gateway.http.errors import RateLimited, Unauthenticated
+from gateway.http.errors import Forbidden, RateLimited, RequestError, Unauthenticated
 from gateway.identity.identifier import Identifier
 from gateway.identity.proxies import Proxies, counted_as
 
@@ -144,7 +144,7 @@ class SharedLimiter(Limiter):
 
 
 def _refusal(policy: RatePolicy, wait_s: float) -> RateLimited:
-    return RateLimited(f"More than {policy.per_s:g} operations a second; try again later.", wait_s)
+    return RateLimited(f"Asked too often: the limit is {policy.per_s:g} a second. Try again later.", wait_s)
 
 
 class LimitedIdentifier:
@@ -180,7 +180,7 @@ class LimitedIdentifier:
             return self._admitted_first(waiting, scope, headers, request_id, deadline)
         try:
             found = self._inner.caller(scope, headers, request_id, deadline)
-        except Unauthenticated as error:  # whoever tries tokens is counted as well
+        except (Forbidden, Unauthenticated) as error:  # whoever tries credentials is counted as well
             waiting = self._limiter.admit(self._address(scope, headers))
             if waiting is None:
                 raise
@@ -193,7 +193,7 @@ class LimitedIdentifier:
     async def _known_later(self, finding: Awaitable[Caller], scope: Scope, headers: Mapping[str, str]) -> Caller:
         try:
             found = await finding
-        except Unauthenticated:
+        except (Forbidden, Unauthenticated):
             await _wait(self._limiter.admit(self._address(scope, headers)))
             raise
         await _wait(self._limiter.admit(self._principal(found, scope, headers)))
@@ -212,7 +212,7 @@ class LimitedIdentifier:
         return found
 
     @staticmethod
-    async def _refused(waiting: Awaitable[None], error: Unauthenticated) -> Caller:
+    async def _refused(waiting: Awaitable[None], error: RequestError) -> Caller:
         await waiting
         raise error
 

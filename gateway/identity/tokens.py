@@ -8,7 +8,6 @@ import re
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from math import isfinite
 from typing import Any, NoReturn
 
 import jwt
@@ -24,6 +23,7 @@ from gateway.identity.keys import KeySet
 _REMEMBERED_S = 300.0  # a clock that is set, and a process that slept, are noticed after so long at the latest
 _FIT = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")  # for a header: user and tenant may be sent on to services
 _DIGEST_BYTES = 32
+_MAX_NUMBER = 2**63  # JSON has no end of digits, and neither floats nor texts take them
 
 _decode = msgspec.json.decode
 
@@ -103,7 +103,7 @@ class Tokens:
         if keys.may_refetch:
             await keys.refetched()
         key = keys.find(kid, algorithm)
-        if key is None and keys.trouble:
+        if key is None and (keys.trouble or not keys.loaded):
             raise IdentityUnavailable(keys.retry_after_s)
         try:
             if key is None:
@@ -196,7 +196,7 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MAX_NUMBER:
         raise _Bad(f"its {name} is no time")
     return float(value)
 
@@ -216,7 +216,7 @@ def _claim(claims: Mapping[str, Any], path: str) -> Any:
 def _name(claims: Mapping[str, Any], path: str) -> str | None:
     """A user or a tenant; None where the token names none."""
     value = _claim(claims, path)
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_NUMBER:
         value = str(value)
     if value is None:
         return None

@@ -41,6 +41,7 @@ its 30 s on purpose: a probe's permit that is lost keeps the circuit from closin
 
 TOP: dict[str, Any] = {
     "imports": ["tests.faults.fields"],
+    "ops": {"public": True},
     "server": {"request_timeout_s": DEADLINE_S},
     "log": {"format": "json", "level": "warning"},
 }

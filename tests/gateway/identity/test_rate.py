@@ -44,7 +44,7 @@ async def test_who_asks_too_often_is_told_to_wait_and_others_are_not() -> None:
         answered = await asked.ask(ada)
         assert answered.response.status_code == 429
         assert answered.response.headers["retry-after"] == "10"
-        assert answered.errors[0]["message"] == "More than 0.1 operations a second; try again later."
+        assert answered.errors[0]["message"] == "Asked too often: the limit is 0.1 a second. Try again later."
         extensions = answered.errors[0]["extensions"]
         assert (extensions["code"], extensions["category"], extensions["retryAfter"]) == (
             "RATE_LIMITED",
