@@ -59,6 +59,10 @@ def _callers_meaning(config: Config, folder: FilePath) -> Iterator[Finding]:
     operators = config.ops.admin_token is not None
     yield from identity_findings(config.identity, development=config.development, operators=operators, folder=folder)
     yield from ops_findings(config.ops, folder)
+    jwt, deadline_s = config.identity.jwt, config.server.request_timeout_s
+    if jwt is not None and jwt.timeout_s >= deadline_s:
+        message = f"is no less than server.request_timeout_s ({deadline_s:g}); lower it"
+        yield Finding(("identity", "jwt", "timeout_s"), message)
     if config.rate_limit is not None and config.rate_limit.shared and config.redis is None:
         yield Finding(("rate_limit", "shared"), "is counted in Redis; add the section redis:, or remove it")
     checked = checked_headers(config.identity, operators=operators)

@@ -99,7 +99,7 @@ class CredentialIdentifier:
 
         Raises:
             Unauthenticated: there is no credential and one is needed, or it is not good.
-            Forbidden: tenant or user is said to be two.
+            Forbidden: tenant, user or scopes are said twice.
             RateLimited: too many wrong admin tokens came from there.
             IdentityUnavailable: nobody can tell whether the token is good.
         """
@@ -109,7 +109,7 @@ class CredentialIdentifier:
         if self._any_proxies and self._proxies.vouch_for(scope):
             tenant = _one(scope, headers, self._tenant_header)
             user = _one(scope, headers, self._user_header)
-            if self._scopes_header is not None and (listed := headers.get(self._scopes_header)):
+            if self._scopes_header is not None and (listed := _one(scope, headers, self._scopes_header)):
                 scopes |= frozenset(listed.replace(",", " ").split())
         caller = Caller(
             request_id=request_id,
@@ -191,7 +191,10 @@ class CredentialIdentifier:
 
 
 def _one(scope: Scope, headers: Mapping[str, str], name: str) -> str | None:
-    """A header that must not be there twice: one may be the client's own, and the other the proxy's."""
+    """A header that must not be there twice: one may be the client's own, and the other the proxy's.
+
+    `headers` has those of one name joined by commas.
+    """
     value = headers.get(name)
     if value is not None and "," in value and [each for each, _ in scope["headers"]].count(name.encode("latin-1")) > 1:
         raise Forbidden(f"{name} was sent twice.")

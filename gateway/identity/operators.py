@@ -1,7 +1,7 @@
 """Operators: the admin token, and whether whoever asks over HTTP is one."""
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 import structlog
 from starlette.responses import JSONResponse
@@ -87,12 +87,13 @@ class Operators:
         self._access = access
         self._clock = clock
 
-    async def refusal(self, headers: Mapping[str, str], scope: Scope) -> RequestError | None:
-        """Why whoever asks is refused; None for an operator. `headers` by lower-case name."""
+    async def refusal(self, scope: Scope) -> RequestError | None:
+        """Why whoever asks is refused; None for an operator."""
         identifier = self._identifier()
         if identifier is None:
             return Unauthenticated("The gateway is not ready to tell who asks.")
         try:
+            headers = _headers(scope)
             found = identifier.caller(scope, headers, request_id(headers), self._clock.now())
             caller: Caller = await found if isinstance(found, Awaitable) else found
         except RequestError as error:
@@ -102,17 +103,16 @@ class Operators:
         message = f"This is for operators only: {self._access.how}."
         return Forbidden(message) if caller.authenticated else Unauthenticated(message)
 
-    async def is_operator(self, headers: Mapping[str, str], scope: Scope) -> bool:
-        """Whether whoever asks is an operator. `headers` by lower-case name."""
-        return await self.refusal(headers, scope) is None
+    async def is_operator(self, scope: Scope) -> bool:
+        """Whether whoever asks is an operator."""
+        return await self.refusal(scope) is None
 
     def only(self, app: ASGIApp) -> ASGIApp:
         """The application, for operators only; others get the envelope of endpoints that are not GraphQL."""
 
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            error = await self.refusal(headers, scope)
-            answer = app if error is None else self._envelope(error, scope, request_id(headers))
+            error = await self.refusal(scope)
+            answer = app if error is None else self._envelope(error, scope, request_id(_headers(scope)))
             await answer(scope, receive, send)
 
         return guarded
@@ -130,3 +130,12 @@ class Operators:
         }
         headers = {**error.headers, "cache-control": "no-store", "x-request-id": asked}
         return JSONResponse({"success": False, "error": said}, error.status, headers)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """By lower-case name. Several of one name are joined, so that none of them passes for the only one."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers

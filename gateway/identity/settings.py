@@ -233,6 +233,9 @@ def _jwt_findings(path: Path, jwt: JwtConfig, folder: FilePath, *, development: 
     if importlib.util.find_spec("jwt") is None or importlib.util.find_spec("cryptography") is None:
         yield Finding(path, "needs the package PyJWT; install it with: pip install 'breakwater[jwt]', or remove this")
         return
+    if jwt.refetch_s > jwt.refresh_s:
+        message = f"is longer than refresh_s ({jwt.refresh_s:g}), so no key would ever come sooner; lower it"
+        yield Finding((*path, "refetch_s"), message)
     if not jwt.issuers:
         yield Finding((*path, "issuers"), "is empty; name at least one")
     seen: set[str] = set()

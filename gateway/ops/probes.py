@@ -34,7 +34,7 @@ def probe_routes(current: Callable[[], Runtime | None], operators: Operators) ->
             return JSONResponse({"status": "not ready"}, 503)
         found = health_of(runtime)
         code = 503 if found.status is HealthStatus.DOWN else 200
-        if not await operators.is_operator(request.headers, request.scope):
+        if not await operators.is_operator(request.scope):
             return JSONResponse({"status": found.status.value}, code)
         body = {
             "status": found.status.value,

@@ -26,15 +26,21 @@ def test_every_example_of_gateway_yaml_is_valid() -> None:
     parse(OPERATE[1], {"ADMIN_TOKEN": "0123456789abcdef"})
 
 
+def printed(source: str, folder: Path) -> str:
+    """What a script prints."""
+    made = subprocess.run(
+        [sys.executable, "-c", source], cwd=folder, check=True, capture_output=True, text=True, timeout=60
+    )
+    return made.stdout.strip()
+
+
 async def test_a_token_of_the_example_is_good(tmp_path: Path) -> None:
     source = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0]
-    made = subprocess.run(
-        [sys.executable, "-c", source], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60
-    )
+    token = printed(source, tmp_path)
     config = yaml.safe_load(YAML[0])
     config["identity"]["jwt"]["issuers"][0]["jwks"] = "keys.json"
     (tmp_path / "gateway.yaml").write_text(yaml.safe_dump(config))
-    headers = {"authorization": f"Bearer {made.stdout.strip()}"}
+    headers = {"authorization": f"Bearer {token}"}
     async with (
         serve(create_app(load(tmp_path / "gateway.yaml"))) as server,
         httpx.AsyncClient(base_url=server.url, trust_env=False) as http,

@@ -232,7 +232,7 @@ async def test_what_is_served_beside_graphql_may_be_for_operators_only(headers: 
 
 async def test_before_it_is_known_who_asks_nobody_is_an_operator() -> None:
     operators = Operators(lambda: None, OpsAccess("breakwater:ops", "ask us"), ManualClock())
-    assert not await operators.is_operator({}, {"type": "http", "headers": []})
+    assert not await operators.is_operator({"type": "http", "headers": []})
 
 
 def client(url: str) -> httpx.AsyncClient:

@@ -32,12 +32,16 @@ async def test_from_anywhere_else_its_headers_are_ignored() -> None:
         assert (await gateway.ask(ME, SAID)).codes == ["UNAUTHENTICATED"]
 
 
-async def test_a_header_that_is_there_twice_is_nobodys_word() -> None:
-    async with running_gateway({**FIELDS, "identity": TRUSTED}) as gateway:
-        twice = [("x-tenant-id", "evil"), ("x-tenant-id", "acme")]
+@pytest.mark.parametrize("name", ["x-tenant-id", "x-user-id", "x-scopes"])
+async def test_a_header_that_is_there_twice_is_nobodys_word(name: str) -> None:
+    identity = {**TRUSTED, "scopes_header": "x-scopes"}
+    async with running_gateway({**FIELDS, "mode": "production", "identity": identity}) as gateway:
+        twice = [(name, "breakwater:ops"), (name, "acme")]  # the client's own, and what the proxy added
         response = await gateway.http.post("/graphql", json={"query": ME}, headers=twice)
         assert response.status_code == 403
         assert response.json()["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+        assert (await gateway.http.get("/health", headers=twice)).json() == {"status": "ok"}
+        assert len((await gateway.http.get("/health", headers=twice[:1])).json()) == (4 if name == "x-scopes" else 1)
         told = (await gateway.ask(ME, {"x-user-id": "cn=Ada,o=Acme"})).data["me"]
         assert told["user"] == "cn=Ada,o=Acme"
 

@@ -40,6 +40,14 @@ HERE = "identity.jwt.issuers[0]"
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"identity": {"jwt": {}}}, "identity.jwt: issuers is missing; add it"),
     ({"identity": {"jwt": {"issuers": []}}}, "identity.jwt.issuers: is empty; name at least one"),
+    (
+        {"identity": {"jwt": {"issuers": [ISSUER], "refresh_s": 10}}},
+        "identity.jwt.refetch_s: is longer than refresh_s (10), so no key would ever come sooner; lower it",
+    ),
+    (
+        {"server": {"request_timeout_s": 5}, "identity": {"jwt": {"issuers": [ISSUER]}}},
+        "identity.jwt.timeout_s: is no less than server.request_timeout_s (5); lower it",
+    ),
     (of_issuer(jwks=None), f"{HERE}: jwks is missing; add it"),
     (of_issuer(issuer=""), f"{HERE}.issuer: is empty; write what its tokens have as iss"),
     (
