@@ -13,8 +13,10 @@ from gateway.http.errors import INTERNAL_MESSAGE, error_entry
 EXECUTION_CODES = (
     ("BAD_USER_INPUT", "validation", "Variables do not fit, or a resolver refused its arguments without a code."),
     ("DEADLINE_EXCEEDED", "internal", "A resolver did not end by the request's deadline."),
+    ("FORBIDDEN", "authorization", "A field is not for this caller, such as one for operators; the rest is answered."),
     ("INTERNAL_SERVER_ERROR", "internal", "Something failed that is not the client's business; the log has the cause."),
     ("NULL_IN_NON_NULL_POSITION", "internal", "A resolver gave null where the schema allows none."),
+    ("UNAUTHENTICATED", "authentication", "A field is not for callers that nobody vouches for; the rest is answered."),
     ("UPSTREAM_REPORTED_ERROR", "external_service", "An upstream reported it beside data that was used."),
 )
 """Code, category and meaning of the errors that are neither an upstream's nor the request's."""

@@ -202,6 +202,7 @@ async def test_the_fields_are_for_operators_in_a_supergraph_too(tmp_path: Path) 
     federation = {"federation": {}, "services": {"notes": notes}}
     async with running_gateway({**PRODUCTION, "ops": {"admin_token": TOKEN}, **federation}) as gateway:
         assert not await seen(gateway)
+        assert refusal(await gateway.ask(STATE))[1:] == ("UNAUTHENTICATED", "authentication")
         assert await seen(gateway, {"x-admin-token": TOKEN})
 
 
