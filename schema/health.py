@@ -8,6 +8,7 @@ import strawberry
 from clients.health import Health as UpstreamHealth
 from schema.access import OperatorsOnly
 from schema.context import GatewayContext, GatewayLoad, GatewayState
+from schema.scalars import Long
 
 
 @strawberry.enum(description="How well the gateway, or a thing it depends on, does.")
@@ -38,7 +39,7 @@ class Load:
     in_flight: int = strawberry.field(description="Requests being answered, this one included.")
     limit: int | None = strawberry.field(description="How many may be; more are refused. Null for any number.")
     loop_lag_ms: float = strawberry.field(description="How long the event loop last kept a new request waiting.")
-    shed: int = strawberry.field(description="Requests refused for overload since it began to serve.")
+    shed: Long = strawberry.field(description="Requests refused for overload since it began to serve.")
 
 
 @strawberry.type(description="The gateway's health.")
@@ -108,7 +109,9 @@ def health_of(state: GatewayState) -> Health:
 
 
 def _load(load: GatewayLoad) -> Load:
-    return Load(in_flight=load.in_flight, limit=load.limit, loop_lag_ms=round(load.lag_s * 1000, 1), shed=load.shed)
+    return Load(
+        in_flight=load.in_flight, limit=load.limit, loop_lag_ms=round(load.lag_s * 1000, 1), shed=Long(load.shed)
+    )
 
 
 def _check(name: str, state: GatewayState) -> HealthCheck:

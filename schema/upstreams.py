@@ -15,6 +15,7 @@ from clients.upstream_status import UpstreamStatus
 from schema.access import OperatorsOnly
 from schema.context import GatewayContext
 from schema.enums import describe as _describe
+from schema.scalars import Long
 from schema.upstream_figures import FiguresReading, UpstreamFigures, Wall
 
 _describe(
@@ -112,15 +113,15 @@ class Circuit:
     failure_rate: float | None = strawberry.field(description="Failed share of the latest calls, 0 to 1.")
     slow_rate: float | None = strawberry.field(description="Slow share of the latest calls, 0 to 1.")
     window: CircuitWindow = strawberry.field(description="The calls that both rates are of.")
-    consecutive_failures: int = strawberry.field(
+    consecutive_failures: Long = strawberry.field(
         description="Calls since the last success that failed, or had a fair time and no answer."
     )
     last_error: CircuitError | None = strawberry.field(description="The last failure that it counted.")
     last_success_at: datetime | None = strawberry.field(description="When a call last succeeded.")
     next_probe_at: datetime | None = strawberry.field(description="When an open circuit lets the next call through.")
-    trips: int = strawberry.field(description="Times it has opened since the gateway started.")
-    refused: int = strawberry.field(description="Calls it has refused since the gateway started.")
-    ignored: int = strawberry.field(
+    trips: Long = strawberry.field(description="Times it has opened since the gateway started.")
+    refused: Long = strawberry.field(description="Calls it has refused since the gateway started.")
+    ignored: Long = strawberry.field(
         description="Calls since the gateway started that said nothing about the upstream: cancelled, or refused here."
     )
     history: list[CircuitTransition] = strawberry.field(description="The latest changes of state, oldest first.")
@@ -137,9 +138,9 @@ class UpstreamEndpoint:
     since: datetime = strawberry.field(description="When it came into this state.")
     reason: str = strawberry.field(description="Why it is in this state.")
     outstanding: int = strawberry.field(description="Calls under way.")
-    consecutive_failures: int = strawberry.field(description="Failures since it last answered, or returned.")
+    consecutive_failures: Long = strawberry.field(description="Failures since it last answered, or returned.")
     ejected_until: datetime | None = strawberry.field(description="When an ejected one is tried again.")
-    ejections: int = strawberry.field(description="Times it was ejected since the gateway started.")
+    ejections: Long = strawberry.field(description="Times it was ejected since the gateway started.")
     last_error: CircuitError | None = strawberry.field(description="The last failure that counted.")
 
 
@@ -169,12 +170,12 @@ class UpstreamDiscovery:
 class UpstreamCache:
     """The kept answers of one upstream."""
 
-    fresh: int = strawberry.field(description="Answers (rows, for batched calls) served without a call.")
-    stale: int = strawberry.field(description="Answers (rows) served past their time.")
-    misses: int = strawberry.field(description="Answers (rows) that were not fresh, the stale included.")
+    fresh: Long = strawberry.field(description="Answers (rows, for batched calls) served without a call.")
+    stale: Long = strawberry.field(description="Answers (rows) served past their time.")
+    misses: Long = strawberry.field(description="Answers (rows) that were not fresh, the stale included.")
     stale_ratio: float | None = strawberry.field(description="Stale share of all answers (rows); null before any.")
-    refreshes: int = strawberry.field(description="Calls made in the background, for rows served stale meanwhile.")
-    oldest_stale_age_ms: int | None = strawberry.field(
+    refreshes: Long = strawberry.field(description="Calls made in the background, for rows served stale meanwhile.")
+    oldest_stale_age_ms: Long | None = strawberry.field(
         description="Age of the oldest answer served stale since the upstream last answered; null once it has."
     )
 
@@ -183,26 +184,26 @@ class UpstreamCache:
 class ServedCounts:
     """Calls to one upstream, by how they were answered."""
 
-    graphql: int = strawberry.field(description="Answered over GraphQL.")
-    rest: int = strawberry.field(description="Answered over REST.")
-    fresh: int = strawberry.field(description="Answered from the cache without a call.")
-    stale: int = strawberry.field(description="Answered, in part at least, with the last good rows.")
-    alternative: int = strawberry.field(description="Answered by the service that stands in for it.")
-    default: int = strawberry.field(description="Answered, in part at least, with a default value.")
-    failed: int = strawberry.field(description="Not answered.")
+    graphql: Long = strawberry.field(description="Answered over GraphQL.")
+    rest: Long = strawberry.field(description="Answered over REST.")
+    fresh: Long = strawberry.field(description="Answered from the cache without a call.")
+    stale: Long = strawberry.field(description="Answered, in part at least, with the last good rows.")
+    alternative: Long = strawberry.field(description="Answered by the service that stands in for it.")
+    default: Long = strawberry.field(description="Answered, in part at least, with a default value.")
+    failed: Long = strawberry.field(description="Not answered.")
 
 
 @strawberry.type(description="Attempts on one upstream since the gateway started, and what its retry budget has left.")
 class UpstreamRetries:
     """Attempts on one upstream."""
 
-    calls: int = strawberry.field(description="First attempts; a call taken from GraphQL to REST is one of each.")
-    attempts: int = strawberry.field(description="All attempts, with retries and hedges.")
-    retries: int = strawberry.field(description="Attempts after a failed one.")
-    hedges: int = strawberry.field(description="Attempts beside a slow one.")
-    hedges_won: int = strawberry.field(description="Attempts beside a slow one that answered first.")
+    calls: Long = strawberry.field(description="First attempts; a call taken from GraphQL to REST is one of each.")
+    attempts: Long = strawberry.field(description="All attempts, with retries and hedges.")
+    retries: Long = strawberry.field(description="Attempts after a failed one.")
+    hedges: Long = strawberry.field(description="Attempts beside a slow one.")
+    hedges_won: Long = strawberry.field(description="Attempts beside a slow one that answered first.")
     waited_ms: float = strawberry.field(description="Time spent waiting between attempts, all calls together.")
-    refused_by_budget: int = strawberry.field(description="Retries and hedges that the budget did not pay for.")
+    refused_by_budget: Long = strawberry.field(description="Retries and hedges that the budget did not pay for.")
     budget: float | None = strawberry.field(
         description="Retries that the budgets of both protocols would pay for now; null without."
     )
@@ -215,7 +216,7 @@ class ConcurrencyLimit:
     limit: int = strawberry.field(description="Calls that may be under way.")
     in_flight: int = strawberry.field(description="Calls under way.")
     queued: int = strawberry.field(description="Calls waiting for one of them to end.")
-    refused: int = strawberry.field(description="Calls refused since the gateway started.")
+    refused: Long = strawberry.field(description="Calls refused since the gateway started.")
 
 
 @strawberry.type(description="How often an upstream may be called: a token bucket.")
@@ -226,7 +227,7 @@ class RateLimit:
     per_second: float = strawberry.field(description="Calls a second in the long run.")
     tokens_left: float = strawberry.field(description="Calls that could come now, as far as this instance knows.")
     waiting: int = strawberry.field(description="Calls waiting for their turn.")
-    refused: int = strawberry.field(description="Calls refused since the gateway started.")
+    refused: Long = strawberry.field(description="Calls refused since the gateway started.")
     shared: bool | None = strawberry.field(
         description="Whether instances count together now; false when Redis does not answer, null when not asked to."
     )
@@ -289,22 +290,22 @@ def _upstream(upstream: clients_upstream.Upstream, wall: Wall) -> Upstream:
         discovery=_discovery(status, wall),
         checks=[_check(check, wall) for check in status.checks],
         cache=UpstreamCache(
-            fresh=cache.fresh,
-            stale=cache.stale,
+            fresh=Long(cache.fresh),
+            stale=Long(cache.stale),
             stale_ratio=cache.stale_ratio,
-            refreshes=cache.refreshes,
-            misses=cache.misses,
-            oldest_stale_age_ms=None if served.oldest_stale_s is None else round(served.oldest_stale_s * 1000),
+            refreshes=Long(cache.refreshes),
+            misses=Long(cache.misses),
+            oldest_stale_age_ms=None if served.oldest_stale_s is None else Long(round(served.oldest_stale_s * 1000)),
         ),
-        served_by=ServedCounts(failed=served.failed, **{by.value: served.counts[by] for by in ServedBy}),
+        served_by=ServedCounts(failed=Long(served.failed), **{by.value: Long(served.counts[by]) for by in ServedBy}),
         retries=UpstreamRetries(
-            calls=retries.calls,
-            attempts=retries.attempts,
-            retries=retries.retries,
-            hedges=retries.hedges,
-            hedges_won=retries.hedges_won,
+            calls=Long(retries.calls),
+            attempts=Long(retries.attempts),
+            retries=Long(retries.retries),
+            hedges=Long(retries.hedges),
+            hedges_won=Long(retries.hedges_won),
             waited_ms=round(retries.waited_s * 1000, 1),
-            refused_by_budget=retries.refused,
+            refused_by_budget=Long(retries.refused),
             budget=retries.balance,
         ),
         limits=_limits(status),
@@ -318,7 +319,7 @@ def _limits(status: UpstreamStatus) -> UpstreamLimits:
             limit=concurrency.limit,
             in_flight=concurrency.in_flight,
             queued=concurrency.queued,
-            refused=concurrency.refused,
+            refused=Long(concurrency.refused),
         ),
         rate=None
         if rate is None
@@ -327,7 +328,7 @@ def _limits(status: UpstreamStatus) -> UpstreamLimits:
             per_second=rate.per_s,
             tokens_left=rate.left,
             waiting=rate.waiting,
-            refused=rate.refused,
+            refused=Long(rate.refused),
             shared=rate.shared,
         ),
     )
@@ -384,9 +385,9 @@ def _endpoint(protocol: ProtocolName, status: EndpointStatus, wall: Wall) -> Ups
         since=wall(status.since),
         reason=status.reason,
         outstanding=status.outstanding,
-        consecutive_failures=status.consecutive_failures,
+        consecutive_failures=Long(status.consecutive_failures),
         ejected_until=None if status.ejected_until is None else wall(status.ejected_until),
-        ejections=status.ejections,
+        ejections=Long(status.ejections),
         last_error=_error(failure, wall) if failure is not None else None,
     )
 

@@ -18,3 +18,32 @@ def test_every_type_field_and_enum_value_has_a_description() -> None:
         if isinstance(kind, GraphQLObjectType | GraphQLEnumType) and not kind.description:
             silent.append(name)
     assert sorted(silent) == ["Mutation", "Query"]
+
+
+def test_counts_since_the_start_may_outgrow_an_int() -> None:
+    schema = core_schema(build_schema())
+    ints = {
+        f"{name}.{field}"
+        for name, kind in schema.type_map.items()
+        if isinstance(kind, GraphQLObjectType) and not name.startswith("__")
+        for field, it in kind.fields.items()
+        if str(it.type).rstrip("!") == "Int"
+    }
+    assert ints == {
+        "CircuitWindow.calls",
+        "CircuitWindow.failed",
+        "CircuitWindow.maxCalls",
+        "CircuitWindow.slow",
+        "ConcurrencyLimit.inFlight",
+        "ConcurrencyLimit.limit",
+        "ConcurrencyLimit.queued",
+        "Load.inFlight",
+        "Load.limit",
+        "RateLimit.capacity",
+        "RateLimit.waiting",
+        "Upstream.inFlight",
+        "UpstreamAttempts.inFlight",
+        "UpstreamEndpoint.outstanding",
+        "UpstreamEndpoint.weight",
+        "UpstreamLatency.count",
+    }
