@@ -35,6 +35,40 @@ class ServedBy(enum.StrEnum):
     """No service and no cache: the operation's default value."""
 
 
+_TOLD = 50  # enough to see what was slow; a caller that lives for hours, such as a subscription's, must not gather more
+
+
+class Made(msgspec.Struct, frozen=True, gc=False):
+    """A call that was made on a caller's behalf, and how it ended.
+
+    Attributes:
+        by: how it was answered; None when it was not.
+    """
+
+    service: str
+    operation: str
+    by: ServedBy | None
+    duration_s: float
+
+
+class Tally(msgspec.Struct):
+    """What was asked of services on a caller's behalf. The upstreams write it, the request's log line reads it.
+
+    Attributes:
+        counts: calls by how they were answered; None for those that were not.
+        first: the first of them.
+    """
+
+    counts: dict[ServedBy | None, int] = {}
+    first: list[Made] = []
+
+    def note(self, service: str, operation: str, by: ServedBy | None, duration_s: float) -> None:
+        """A call is over."""
+        self.counts[by] = self.counts.get(by, 0) + 1
+        if len(self.first) < _TOLD:
+            self.first.append(Made(service, operation, by, duration_s))
+
+
 class Caller(msgspec.Struct, frozen=True):
     """On whose behalf a call is made, and until when.
 
@@ -45,6 +79,7 @@ class Caller(msgspec.Struct, frozen=True):
         headers: the client's headers by lower-case name; a service gets those its entry names.
         authenticated: whether the gateway knows for certain who asks.
         scopes: what the caller may do, as its credential says; fields may require some.
+        tally: what was asked of services on its behalf.
     """
 
     request_id: str
@@ -56,6 +91,7 @@ class Caller(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
     authenticated: bool = False
     scopes: frozenset[str] = frozenset()
+    tally: Tally = msgspec.field(default_factory=Tally)
 
     def __repr__(self) -> str:
         return f"Caller({self.request_id!r}, tenant={self.tenant!r}, user={self.user!r})"  # no credential, no header

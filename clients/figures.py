@@ -5,8 +5,9 @@ list becomes part of a sketch (DDSketch: Masson, Rim and Lee, VLDB 2019) when it
 is over, and when somebody reads. A window is a row of slices: the oldest falls off as a whole.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -22,11 +23,61 @@ RELATIVE_ERROR = 0.01
 SLOWEST = 10
 """Slow operations that are remembered."""
 
+DURATION_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds of the counts of durations since the start: those that dashboards know, up to the longest timeouts."""
+BATCH_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
+"""Upper bounds of the counts of batches, in keys."""
+
 _SLICES = 10
 _SLICE_S = WINDOW_S / _SLICES
 _PENDING = 512  # 4 kB, and a pause of a quarter of a millisecond when they are folded
 
 State = TypeVar("State", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramFigures:
+    """Values since the start, counted by size.
+
+    Attributes:
+        bounds: the largest value that each count but the last is of; the last one is of all that are larger.
+        counts: each of its own values alone; not added up.
+        total: of all values.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: float
+
+
+class Histogram:
+    """Counts values by size; cheapest many at once."""
+
+    __slots__ = ("_bounds", "_counts", "_total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._total = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._total += value
+
+    def add_all(self, values: Sequence[float]) -> None:
+        """Count several: sorting them and looking the bounds up takes a third of what looking each of them up does."""
+        counts, ordered, before = self._counts, sorted(values), 0
+        for index, bound in enumerate(self._bounds):
+            until = bisect_right(ordered, bound)
+            counts[index] += until - before
+            before = until
+        counts[-1] += len(ordered) - before
+        self._total += sum(ordered)
+
+    def read(self) -> HistogramFigures:
+        """The counts as they are now."""
+        return HistogramFigures(self._bounds, tuple(self._counts), self._total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +139,7 @@ class TrafficFigures:
 
     Attributes:
         begun: since the start; so are `succeeded`, `failed` and `cancelled`, which with `in_flight` make up the sum.
-        duration_s: what all that succeeded or failed took together, since the start.
+        durations: of all that succeeded or failed, since the start.
         window_s: seconds that the window covers now.
         per_s: that succeeded or failed each second of the window.
         error_ratio: failed share of the window, 0 to 1; None while nothing ended in it.
@@ -100,7 +151,7 @@ class TrafficFigures:
     succeeded: int
     failed: int
     cancelled: int
-    duration_s: float
+    durations: HistogramFigures
     window_s: float
     per_s: float
     error_ratio: float | None
@@ -116,11 +167,13 @@ class CallFigures:
     Attributes:
         stale_ratio: share of the window's calls answered, in part at least, with the last good rows.
         slow_operations: the slowest of the window, slowest first, each operation once.
+        batches: how many keys the batched calls asked for, since the start.
     """
 
     traffic: TrafficFigures
     stale_ratio: float | None
     slow_operations: tuple[SlowOperation, ...]
+    batches: HistogramFigures
 
 
 class _Slice:
@@ -138,20 +191,19 @@ class _Slice:
         self.slowest: dict[str, SlowOperation] = {}
         self.bar_s = -1.0  # what a call must take longer than to be among the slowest
 
-    def fold(self) -> float:
-        """Move what is pending into the sketch; its sum."""
+    def fold(self, durations: Histogram) -> None:
+        """Move what is pending into the sketch, and into the counts since the start."""
         pending = self.pending
         if not pending:
-            return 0.0
+            return
         if self.sketch is None:
             self.sketch = DDSketch(RELATIVE_ERROR)
         add = self.sketch.add
         for duration_s in pending:
             add(duration_s)
         self.max_s = max(self.max_s, *pending)
-        took_s = sum(pending)
+        durations.add_all(pending)
         pending.clear()
-        return took_s
 
     def note_slow(self, call: Call, duration_s: float, now: float) -> None:
         """Remember a call that is slower than the bar, in place of the least slow one when there are enough."""
@@ -176,7 +228,7 @@ class Traffic:
         self.begun = 0
         self.ended = 0
         self._folded = 0
-        self._duration_s = 0.0  # of what is folded
+        self._durations = Histogram(DURATION_BOUNDS_S)  # of what is folded
         self._failed = 0
         self._errors: dict[str, list[float]] = {}  # code: times, last at; there are as many as kinds of errors
         self._last_error: tuple[str, str, str, float, str, str] | None = None
@@ -222,7 +274,7 @@ class Traffic:
             succeeded=self._folded - self._failed,
             failed=self._failed,
             cancelled=self.ended - self._folded,
-            duration_s=self._duration_s,
+            durations=self._durations.read(),
             window_s=window_s,
             per_s=latency.count / window_s if window_s else 0.0,
             error_ratio=failed / latency.count if latency.count else None,
@@ -239,7 +291,7 @@ class Traffic:
 
     def _fold(self) -> None:
         self._folded += len(self._slice.pending)
-        self._duration_s += self._slice.fold()
+        self._slice.fold(self._durations)
 
     def _turn(self, now: float) -> float:
         """Begin a slice if the last one is over, and let go of what the window has left; the seconds it covers."""
@@ -274,6 +326,11 @@ class Traffic:
 class CallTraffic(Traffic):
     """Counts the calls to a service, and remembers the slowest operations."""
 
+    def __init__(self, now: float) -> None:
+        super().__init__(now)
+        self.batches = Histogram(BATCH_BOUNDS)
+        """Keys of batched calls; who begins one adds them."""
+
     def note_answer(self, call: Call, duration_s: float, now: float, *, stale: bool) -> None:
         """It was answered."""
         self.note_success(duration_s, now)
@@ -300,6 +357,7 @@ class CallTraffic(Traffic):
             traffic,
             stale / traffic.latency.count if traffic.latency.count else None,
             tuple(slowest.values())[:SLOWEST],
+            self.batches.read(),
         )
 
 

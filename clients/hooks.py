@@ -14,7 +14,7 @@ class AttemptEvent(msgspec.Struct, frozen=True):
     Attributes:
         duration_s: from sending to the last byte, or to the error.
         error: the error's code; None for success.
-        message: the error's message; None for success.
+        message: what went wrong, without the upstream's own words; None for success.
     """
 
     call: Call

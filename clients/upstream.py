@@ -161,6 +161,8 @@ class Upstream:
         calls = self._calls
         began = self._clock.now()
         calls.begun += 1
+        if call.keys is not None:
+            calls.batches.add(len(call.keys))
         try:
             answer = await self._handle(call)
             if call.keys is not None:
@@ -168,12 +170,14 @@ class Upstream:
         except UpstreamError as error:
             default = self._defaults.instead(call, error)
             if default is None:
-                self._tell_failed(call, error, began)
+                duration_s = self._tell_failed(call, error, began)
+                call.caller.tally.note(self.name, call.operation.name, None, duration_s)
                 raise
             answer = default
         finally:
             calls.ended += 1
-        self._tell_served(call, answer, began)
+        by, duration_s = self._tell_served(call, answer, began)
+        call.caller.tally.note(self.name, call.operation.name, by, duration_s)
         return answer
 
     async def stand_in(self, call: Call) -> Answer:
@@ -364,14 +368,19 @@ class Upstream:
             balance=sum(balances) if balances else None,
         )
 
-    def _tell_failed(self, call: Call, error: UpstreamError, began: float) -> None:
+    def _tell_failed(self, call: Call, error: UpstreamError, began: float) -> float:
+        """Count a failure; gives the seconds it took."""
         now = self._clock.now()
         self._figures.failed += 1
         self._calls.note_failure(call, error, now - began, now)
         self._hooks.on_served(ServedEvent(call, None, error.code))
+        return now - began
 
-    def _tell_served(self, call: Call, answer: Answer, began: float) -> None:
-        """Count an answer by its worst row: one stale row makes it a stale answer, and one default value a default."""
+    def _tell_served(self, call: Call, answer: Answer, began: float) -> tuple[ServedBy, float]:
+        """Count an answer by its worst row: one stale row makes it a stale answer, and one default value a default.
+
+        Gives that, and the seconds it took.
+        """
         figures = self._figures
         worst = answer.served
         if answer.served_rows:
@@ -387,6 +396,7 @@ class Upstream:
         self._calls.note_answer(call, now - began, now, stale=worst.by is ServedBy.STALE)
         if self._hooks_want_successes or worst.reason is not None or worst.by is ServedBy.STALE:
             self._hooks.on_served(ServedEvent(call, worst))
+        return worst.by, now - began
 
 
 class _EndpointHooks(NoHooks):

@@ -77,4 +77,5 @@ class Attempt:
     def _note(self, call: Call, error: UpstreamError, began: float) -> None:
         now = self._clock.now()
         self._traffic.note_failure(call, error, now - began, now)
-        self._hooks.on_attempt(AttemptEvent(call, self._protocol, now - began, error.code, error.message))
+        said = f"{error.service}: {error.summary}"
+        self._hooks.on_attempt(AttemptEvent(call, self._protocol, now - began, error.code, said))

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from clients.call import Call, Caller
 from clients.errors import AttemptTimeout, Rejected, ServerFailed, UpstreamError
-from clients.figures import RELATIVE_ERROR, SLOWEST, WINDOW_S, CallTraffic, Latency, TimeIn, Traffic
+from clients.figures import (
+    DURATION_BOUNDS_S,
+    RELATIVE_ERROR,
+    SLOWEST,
+    WINDOW_S,
+    CallTraffic,
+    Histogram,
+    Latency,
+    TimeIn,
+    Traffic,
+)
 from tests.clients.support import ONE, ask_one
 
 SECONDS = st.one_of(st.just(0.0), st.floats(1e-6, 600), st.sampled_from([0.002, 5.0]))
@@ -87,7 +97,7 @@ def test_the_window_slides_and_lets_go_of_what_is_older() -> None:
     quiet = traffic.read(1100.0 + WINDOW_S)
     assert quiet.latency == Latency()
     assert (quiet.per_s, quiet.error_ratio) == (0.0, None)
-    assert (quiet.begun, quiet.succeeded, quiet.duration_s) == (2, 2, 10.0)  # since the start
+    assert (quiet.begun, quiet.succeeded, quiet.durations.total) == (2, 2, 10.0)  # since the start
 
 
 def test_rates_are_over_the_time_there_was_and_never_over_more_than_the_window() -> None:
@@ -234,3 +244,30 @@ def test_the_time_in_each_state_adds_up() -> None:
     assert time_in.read(112.0) == {"well": 10.0, "ill": 2.0}
     time_in.enter("well", 115.0)
     assert time_in.read(120.0) == {"well": 15.0, "ill": 5.0}
+
+
+@given(st.lists(st.floats(0, 100) | st.sampled_from(DURATION_BOUNDS_S), max_size=50), st.booleans())
+def test_a_histogram_counts_each_value_under_the_least_bound_that_is_not_smaller(
+    values: list[float], at_once: bool
+) -> None:
+    histogram = Histogram(DURATION_BOUNDS_S)
+    if at_once:
+        histogram.add_all(values)
+    else:
+        for value in values:
+            histogram.add(value)
+    read = histogram.read()
+    under = [sum(read.counts[: index + 1]) for index in range(len(read.bounds))]
+    assert under == [sum(value <= bound for value in values) for bound in read.bounds]
+    assert sum(read.counts) == len(values)
+    assert read.total == pytest.approx(sum(values))
+
+
+def test_durations_are_counted_by_size_for_ever() -> None:
+    traffic = Traffic(0.0)
+    for now in (0.0, 1.0, 10 * WINDOW_S):
+        succeed(traffic, 0.02, now=now)
+    fail(traffic, AttemptTimeout("crm", "silent"), now=10 * WINDOW_S, duration_s=70.0)
+    durations = traffic.read(10 * WINDOW_S).durations
+    assert durations.counts == (0, 0, 3, *[0] * 9, 1)
+    assert durations.total == pytest.approx(70.06)

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from clients.call import ProtocolName
+from clients.call import Caller, ProtocolName, ServedBy
 from clients.errors import ServiceUnavailable, UpstreamError
 from clients.health import Health
 from clients.hooks import AttemptEvent, CircuitEvent, ServedEvent
@@ -46,7 +46,7 @@ async def test_attempts_are_timed_one_by_one_and_calls_as_a_whole() -> None:
         read = made.upstream.figures()
         graphql, calls = read.attempts[GRAPHQL], read.calls.traffic
         assert (graphql.begun, graphql.succeeded, graphql.failed, graphql.in_flight) == (2, 1, 1, 0)
-        assert (graphql.latency.count, graphql.latency.max_s, graphql.duration_s) == (2, 3.0, 3.0)
+        assert (graphql.latency.count, graphql.latency.max_s, graphql.durations.total) == (2, 3.0, 3.0)
         assert (calls.begun, calls.succeeded, calls.in_flight) == (1, 1, 0)
         assert calls.latency.max_s == pytest.approx(wait_s + 3)
         assert read.calls.slow_operations[0].operation == "customer"
@@ -170,3 +170,37 @@ async def test_hooks_that_do_not_want_successes_hear_of_failures_and_of_degraded
         assert [event.served and event.served.by for event in hooks.served] == ["rest", "stale", None]
         assert hooks.served[0].served is not None
         assert hooks.served[0].served.reason == "UPSTREAM_SERVER_ERROR"
+
+
+async def test_a_caller_can_tell_what_was_asked_on_its_behalf_and_how_it_ended() -> None:
+    async with rig(cache=CachePolicy(stale_if_error_s=60)) as made:
+        caller = Caller("r", "c")
+        await made.execute(ask(1, 2, caller=caller))
+        made.script.graphql.behave(status(500))
+        made.script.rest.behave(status(500))
+        await made.execute(ask(1, caller=caller))
+        with pytest.raises(UpstreamError):
+            await made.execute(ask_one(9, caller=caller))
+        assert caller.tally.counts == {ServedBy.GRAPHQL: 1, ServedBy.STALE: 1, None: 1}
+        assert [(each.service, each.operation, each.by) for each in caller.tally.first] == [
+            ("crm", "customers", ServedBy.GRAPHQL),
+            ("crm", "customers", ServedBy.STALE),
+            ("crm", "customer", None),
+        ]
+
+
+async def test_a_caller_that_asks_for_ever_gathers_no_more_than_so_much() -> None:
+    tally = Caller("r", "c").tally
+    for _ in range(1_000):
+        tally.note("crm", "customers", ServedBy.FRESH, 0.001)
+    assert (tally.counts, len(tally.first)) == ({ServedBy.FRESH: 1_000}, 50)
+
+
+async def test_the_keys_of_batched_calls_are_counted_by_size() -> None:
+    async with rig() as made:
+        await made.execute(ask(1))
+        await made.execute(ask(*range(1, 8)))
+        await made.execute(ask_one())
+        batches = made.upstream.figures().calls.batches
+        assert batches.counts == (1, 0, 0, 1, *[0] * 7)
+        assert batches.total == 8
