@@ -29,6 +29,7 @@ from gateway.ops.probes import probe_routes
 from gateway.pipeline import OperationPipeline
 from gateway.runtime import Parts, Runtime, Wires, load_schema, open_runtime, pyreqwest_wire
 from gateway.telemetry import logs
+from gateway.telemetry.figures import RequestFigures
 from gateway.telemetry.requests import RequestLog
 from gateway.telemetry.upstreams import UpstreamLog
 from gateway.yaml_source import Finding
@@ -102,8 +103,9 @@ def create_app(
     clock = clock or SystemClock()
     serving = _Serving()
     draining = Draining(config.server.grace_s(development=config.development))
-    log = RequestLog()
     random = random or Random()
+    figures = RequestFigures()
+    log = RequestLog(config.log.requests, figures=figures, random=random)
     shedding = Shedding(
         max_in_flight=config.server.max_in_flight,
         max_lag_s=config.server.max_loop_lag_s,
@@ -142,7 +144,8 @@ def create_app(
     graphiql = GraphiQL() if shown else None
     endpoint = GraphQLEndpoint(
         serving.handle,
-        on_error=log.masked,
+        on_error=log.unanswered,
+        on_refused=log.refused,
         graphiql=graphiql,
         max_body_bytes=config.server.max_body_bytes,
         request_id=identity.request_id,
@@ -192,4 +195,10 @@ def from_environment() -> Application:
 def configure_logs(config: Config) -> None:
     """Set logging up as the configuration says."""
     chosen = config.log.format or ("console" if config.development else "json")
-    logs.configure(json=chosen == "json", level=config.log.level)
+    told = config.log.exception_messages
+    logs.configure(
+        json=chosen == "json",
+        level=config.log.level,
+        mask=config.log.mask,
+        exception_messages=config.development if told is None else told,
+    )

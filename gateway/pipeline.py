@@ -72,7 +72,7 @@ class OperationPipeline:
         asked = Asked(document, operation, params.variables, context, formatter, params.variables_text)
         execute = self._execute_query if operation.kind is OperationType.QUERY else self._execute
         answer = await execute(executable, asked)
-        self._log.finished(operation.name, context, answer, clock.now() - began)
+        self._log.finished(operation, context, answer, clock.now() - began, variables=params.variables)
         return answer
 
     def _document(self, exchange: Exchange, executable: Executable) -> tuple[Document, Operation]:
@@ -118,7 +118,7 @@ class OperationPipeline:
             headers["x-query-plan"] = _one_line(str(executed.plan))
         if degraded and self._runtime.config.development and (stale := _stale(degraded)):
             headers["x-cache"] = _one_line(stale)
-        return Answer(data=executed.data, errors=entries, extensions=extensions, headers=headers)
+        return Answer(executed.data, entries, extensions, headers=headers, plan=executed.plan)
 
 
 def _own_headers(context: RequestContext) -> dict[str, str]:

@@ -12,6 +12,7 @@ from clients.policy import PROFILES, ConcurrencyPolicy, ServicePolicy
 from gateway.auth import auth_findings
 from gateway.config.model import Config, FederationConfig, ServiceConfig
 from gateway.identity.settings import checked_headers, identity_findings, ops_findings
+from gateway.telemetry.config import metrics_findings
 from gateway.tls import tls_findings
 from gateway.yaml_source import Finding, Path
 
@@ -45,6 +46,7 @@ def contradictions(config: Config, folder: FilePath) -> list[Finding]:
     findings += _callers_meaning(config, folder)
     if config.redis is not None and _wrong_redis_url(config.redis.url):
         findings.append(Finding(("redis", "url"), "expected a URL such as redis://host:6379/0"))
+    findings += metrics_findings(config.metrics)
     for name, service in config.services.items():
         findings += _service_meaning(("services", name), service, config.federation)
         findings += _connection_meaning(("services", name), service, folder)

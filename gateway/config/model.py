@@ -10,6 +10,7 @@ from clients.policy import EndpointsPolicy, FallbackPolicy, PositiveInt, Positiv
 from clients.service import DEFAULT_FORWARD, Service
 from gateway.auth import AuthConfig, HeaderName
 from gateway.identity.settings import IdentityConfig, OpsConfig, RateLimitConfig
+from gateway.telemetry.config import LogConfig, MetricsConfig
 from gateway.tls import TlsConfig, tls_files
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -89,15 +90,6 @@ class RedisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"RedisConfig(timeout_s={self.timeout_s!r})"  # the URL may hold a password
 
 
-class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Structured logs on standard error."""
-
-    format: Literal["json", "console"] | None = None
-    """Default: console in development, json in production."""
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least level that is written. Default info."""
-
-
 class SubgraphConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Makes a service a federation subgraph."""
 
@@ -172,6 +164,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redis: RedisConfig | None = None
     federation: FederationConfig | None = None
     log: LogConfig = LogConfig()
+    metrics: MetricsConfig = MetricsConfig()
     imports: list[str] = []
     """Python modules that declare Query (and Mutation) fields: yours, or those of `schema`."""
     profiles: dict[str, ProfileConfig] = {}

@@ -76,6 +76,7 @@ class Answer(msgspec.Struct, frozen=True):
         status: of the response; None follows the specification for the media type.
         headers: of the response, by lower-case name, beside the endpoint's own.
         body: what `encode` makes of it, for many that are given the same; None: it is encoded when it is sent.
+        plan: how it was found, for the log; not sent.
     """
 
     data: Any = msgspec.UNSET
@@ -84,6 +85,7 @@ class Answer(msgspec.Struct, frozen=True):
     status: int | None = None
     headers: Mapping[str, str] = {}
     body: bytes | None = None
+    plan: Any = None
 
 
 Handler: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
@@ -91,6 +93,9 @@ Handler: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
 
 OnError: TypeAlias = Callable[[Exception, str], None]
 """Gets the cause of an answer that was masked, and the request id that the client was told."""
+
+OnRefused: TypeAlias = Callable[[RequestError, str], None]
+"""Gets the error that refuses a request, and the request id that the client is told."""
 
 
 def new_request_id(_headers: Mapping[str, str]) -> str:
@@ -104,6 +109,7 @@ class GraphQLEndpoint:
     Args:
         handler: executes what was asked for.
         on_error: told of every exception that is not a `RequestError`; must not raise.
+        on_refused: told of every `RequestError`; must not raise.
         graphiql: the page for browsers, served when `Accept` prefers `text/html`; None serves none.
         max_body_bytes: of a request's body, and of its query string.
         body_timeout_s: to receive a whole body.
@@ -118,6 +124,7 @@ class GraphQLEndpoint:
         handler: Handler,
         *,
         on_error: OnError,
+        on_refused: OnRefused = lambda _error, _request_id: None,
         graphiql: ASGIApp | None = None,
         max_body_bytes: int = 1_000_000,
         body_timeout_s: float = 30.0,
@@ -128,6 +135,7 @@ class GraphQLEndpoint:
     ) -> None:
         self._handler = handler
         self._on_error = on_error
+        self._on_refused = on_refused
         self._graphiql = graphiql
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
@@ -162,6 +170,7 @@ class GraphQLEndpoint:
         except ClientDisconnected:
             return
         except RequestError as error:
+            self._on_refused(error, request_id)
             answer = self._refusal(error, request_id)
             status, body = media_type.status_of(error), encode(answer)
         except Exception as error:  # noqa: BLE001  # the last resort: masked here, told to on_error

@@ -33,14 +33,24 @@ def parsed(stream: io.StringIO) -> list[dict[str, Any]]:
         ("DE89 3704 0044 0532 0130 00", "…0 00"),
         ("GB29NWBK60161331926819", "…6819"),
         ("card 4111111111111111", "card …1111"),
+        ("card 4111 1111 1111 1111", "card …1111"),
+        ("card 4111-1111-1111-1111", "card …1111"),
+        ("Q_4111111111111111", "Q_…1111"),
         ("in 12345678 ms", "in 12345678 ms"),
         ("2026-11-22T10:00:00Z", "2026-11-22T10:00:00Z"),
         ("customers answered 500", "customers answered 500"),
     ],
 )
 def test_account_numbers_show_their_last_four_characters_only(text: str, shown: str) -> None:
-    event = logs.mask(None, "info", {"event": text, "nested": {"list": [text, 1]}, "request_id": "123456789012"})
-    assert event == {"event": shown, "nested": {"list": [shown, 1]}, "request_id": "123456789012"}
+    event = {"event": text, "nested": {"list": [text, 1], text: 1}, "request_id": "123456789012"}
+    line = logs.Finish()(None, "info", event)
+    assert line.pop("timestamp")
+    assert line == {
+        "level": "info",
+        "event": shown,
+        "nested": {"list": [shown, 1], shown: 1},
+        "request_id": "123456789012",
+    }
 
 
 async def test_a_request_is_one_line_with_what_matters(lines: io.StringIO) -> None:
@@ -57,6 +67,9 @@ async def test_a_request_is_one_line_with_what_matters(lines: io.StringIO) -> No
         "event": "request",
         "level": "info",
         "operation": "Named",
+        "kind": "query",
+        "fetches": 1,
+        "served_by": {"graphql": 1},
         "request_id": "r1",
         "correlation_id": "c1",
         "tenant": "acme",
@@ -116,8 +129,8 @@ async def test_an_account_number_in_an_upstreams_error_never_reaches_the_log(lin
         gateway.customers.graphql.behave(errors(f"account {number} is locked", code="INTERNAL_SERVER_ERROR"))
         gateway.customers.rest.behave(status(500))
         await gateway.ask('{ customer(id: "1") { name balance } }')
-    assert any("…3000 is locked" in line.get("message", "") for line in parsed(lines))
     assert number not in lines.getvalue()
+    assert "is locked" not in lines.getvalue()  # an upstream's own words may be about one caller
 
 
 async def test_at_a_higher_level_a_request_leaves_no_line(lines: io.StringIO) -> None:
@@ -125,13 +138,3 @@ async def test_at_a_higher_level_a_request_leaves_no_line(lines: io.StringIO) ->
     async with running_gateway() as gateway:
         await gateway.ask('{ customer(id: "1") { name } }')
     assert parsed(lines) == []
-
-
-def test_a_line_is_json_whatever_it_says(lines: io.StringIO) -> None:
-    log = structlog.get_logger("t")
-    log.info("odd", half="\ud800", thing={1, 2}, kind=ValueError("no"), rate=float("nan"))
-    log.info("odd", thing=frozenset({3}), kind=ValueError("no"), rate=float("nan"))
-    half, line = parsed(lines)
-    assert half["half"] == "\ud800"
-    assert (line["thing"], line["kind"], line["rate"]) == ([3], "ValueError('no')", None)
-    assert line["timestamp"].endswith("Z")
