@@ -260,11 +260,11 @@ class Traffic:
         # An open circuit refuses in microseconds, so no record is made yet; nor is the error kept, with its frames.
         self._last_error = code, error.service, error.summary, now, call.operation.name, call.caller.request_id
 
-    def read(self, now: float) -> TrafficFigures:
-        """The figures as they are now."""
+    def read(self, now: float, *, window: bool = True) -> TrafficFigures:
+        """The figures as they are now; without `window` those since the start alone, for a tenth of the time."""
         window_s = self._turn(now)
         self._fold()
-        latency = self._latency()
+        latency = self._latency() if window else Latency()
         failed = sum(part.failed for part in self._slices)
         newest_first = reversed(self._errors.items())
         errors = [ErrorCount(code, int(count), last_at) for code, (count, last_at) in newest_first]
@@ -346,9 +346,9 @@ class CallTraffic(Traffic):
         if duration_s > self._slice.bar_s:
             self._slice.note_slow(call, duration_s, now)
 
-    def read_calls(self, now: float) -> CallFigures:
-        """The figures as they are now."""
-        traffic = self.read(now)
+    def read_calls(self, now: float, *, window: bool = True) -> CallFigures:
+        """The figures as they are now; see `read`."""
+        traffic = self.read(now, window=window)
         stale = sum(part.stale for part in self._slices)
         slowest: dict[str, SlowOperation] = {}
         for slow in sorted((s for part in self._slices for s in part.slowest.values()), key=lambda s: -s.duration_s):

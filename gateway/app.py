@@ -29,13 +29,16 @@ from gateway.ops.probes import probe_routes
 from gateway.pipeline import OperationPipeline
 from gateway.runtime import Parts, Runtime, Wires, load_schema, open_runtime, pyreqwest_wire
 from gateway.telemetry import logs
+from gateway.telemetry.exposed import ExposedMetrics
 from gateway.telemetry.figures import RequestFigures
+from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.requests import RequestLog
 from gateway.telemetry.upstreams import UpstreamLog
 from gateway.yaml_source import Finding
 
 CONFIG_VARIABLE = "BREAKWATER_CONFIG"
 SUPERGRAPH_VARIABLE = "BREAKWATER_SUPERGRAPH"
+WORKERS_VARIABLE = "BREAKWATER_WORKERS"
 
 
 class _Serving:
@@ -85,6 +88,7 @@ def create_app(
     clock: Clock | None = None,
     random: Random | None = None,
     on_settled: Callable[[], None] = lambda: None,
+    workers: Path | None = None,
 ) -> Application:
     """The gateway as an ASGI application.
 
@@ -94,6 +98,7 @@ def create_app(
         clock: all time comes from it.
         random: all jitter comes from it.
         on_settled: called when what lives long has been built, and again when a supergraph has been replaced.
+        workers: the folder of the processes that serve together, if there are several.
 
     Raises:
         SchemaError: a module of `imports` cannot be used.
@@ -105,6 +110,8 @@ def create_app(
     draining = Draining(config.server.grace_s(development=config.development))
     random = random or Random()
     figures = RequestFigures()
+    lag = LoopLag()
+    metrics = ExposedMetrics(config.metrics, lambda: serving.runtime, figures, lag, workers)
     log = RequestLog(config.log.requests, figures=figures, random=random)
     shedding = Shedding(
         max_in_flight=config.server.max_in_flight,
@@ -115,19 +122,14 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with (
-            open_identity(config, clock, random) as known,
-            open_runtime(
-                config,
-                schema,
-                Parts(wires, UpstreamLog(), clock, random, log.masked, on_settled, shedding.status, known.troubles),
-            ) as runtime,
-            AsyncExitStack() as stack,
-        ):
+        async with AsyncExitStack() as stack:
+            open_ = stack.enter_async_context
+            known = await open_(open_identity(config, clock, random))
+            parts = Parts(wires, UpstreamLog(), clock, random, log.masked, on_settled, shedding.status, known.troubles)
+            await open_(metrics)
+            runtime = await open_(open_runtime(config, schema, parts))
             await asyncio.gather(*(upstream.checked() for upstream in runtime.upstreams.values()))
-            flights = (
-                await stack.enter_async_context(_flights(config, clock)) if config.server.dedupe_inflight else None
-            )
+            flights = await open_(_flights(config, clock)) if config.server.dedupe_inflight else None
             serving.pipeline = OperationPipeline(runtime, known.identifier, log, flights)
             serving.identifier = known.unlimited
             serving.runtime = runtime
@@ -153,7 +155,7 @@ def create_app(
         shedding=shedding,
     )
     operators = Operators(lambda: serving.identifier, ops_access(config.identity, config.ops), clock)
-    routes = [*probe_routes(lambda: None if draining.active else serving.runtime, operators)]
+    routes = [*probe_routes(lambda: None if draining.active else serving.runtime, operators), *metrics.routes]
     if graphiql is not None:
         routes += graphiql.routes()
     return Application(endpoint, routes, lifespan, draining)
@@ -189,7 +191,8 @@ def from_environment() -> Application:
     config = load_config(Path(file) if file else None, os.environ.get(SUPERGRAPH_VARIABLE) or None)
     configure_logs(config)
     collector.tune()
-    return create_app(config, on_settled=collector.settle)
+    workers = os.environ.get(WORKERS_VARIABLE)
+    return create_app(config, on_settled=collector.settle, workers=Path(workers) if workers else None)
 
 
 def configure_logs(config: Config) -> None:

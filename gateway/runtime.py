@@ -87,6 +87,8 @@ class Runtime:
     measured_load: Callable[[], LoadStatus]
     ops_access: OpsAccess
     identity: Mapping[str, Trouble]
+    memory: MemoryStore
+    redis: "RedisStore | None"
 
     @property
     def load(self) -> LoadStatus:
@@ -164,7 +166,11 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
     """
     clock = parts.clock
     async with AsyncExitStack() as stack:
-        store, stores = await _open_stores(config, parts, stack)
+        memory, redis = await _open_stores(config, parts, stack)
+        store: Store = memory if redis is None else TieredStore(memory, redis)
+        stores: dict[str, Trouble] = {"memory": str}
+        if redis is not None:
+            stores["redis"] = partial(_trouble, redis)
         redis_tokens = await _open_redis_tokens(config, stack)
 
         opened: dict[str, Upstream] = {}
@@ -239,6 +245,8 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
             measured_load=parts.load,
             ops_access=ops_access(config.identity, config.ops),
             identity=parts.identity,
+            memory=memory,
+            redis=redis,
         )
 
 
@@ -315,13 +323,13 @@ def _documents(config: Config, schema: GraphQLSchema) -> DocumentCache:
     )
 
 
-async def _open_stores(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[Store, dict[str, Trouble]]:
+async def _open_stores(config: Config, parts: Parts, stack: AsyncExitStack) -> "tuple[MemoryStore, RedisStore | None]":
     memory = MemoryStore(config.cache.max_entries, config.cache.max_bytes, parts.clock)
     if config.redis is None:
-        return memory, {"memory": str}
+        return memory, None
     redis = _redis_store()(config.redis.url, parts.clock, parts.random, timeout_s=config.redis.timeout_s)
     await stack.enter_async_context(redis)
-    return TieredStore(memory, redis), {"memory": str, "redis": partial(_trouble, redis)}
+    return memory, redis
 
 
 async def _open_redis_tokens(config: Config, stack: AsyncExitStack) -> "RedisTokens | None":

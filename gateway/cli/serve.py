@@ -7,6 +7,7 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from gateway import collector
-from gateway.app import CONFIG_VARIABLE, SUPERGRAPH_VARIABLE, configure_logs, create_app, load_config
+from gateway.app import CONFIG_VARIABLE, SUPERGRAPH_VARIABLE, WORKERS_VARIABLE, configure_logs, create_app, load_config
 from gateway.cli.numbers import count, port
 from gateway.cli.supergraph import require_supergraph
 
@@ -81,7 +82,9 @@ def run(options: argparse.Namespace) -> None:
             if not server.started:
                 sys.exit(3)  # as uvicorn.run does
         else:
-            _Workers(settings, sockets=sockets).run()
+            with TemporaryDirectory(prefix="breakwater-") as workers:
+                os.environ[WORKERS_VARIABLE] = workers
+                _Workers(settings, sockets=sockets).run()
 
 
 class _Workers(Multiprocess):

@@ -72,6 +72,9 @@ class Snapshot:
     """One supergraph, ready to answer: engine, documents, plans and upstreams belong together and change together.
 
     Requests that run on it say so (`begin`, `end`), so that what it is made of is closed after the last of them only.
+
+    Attributes:
+        plans_asked: how often an operation was to be executed; `plans_made` times it had no plan yet.
     """
 
     def __init__(
@@ -81,6 +84,8 @@ class Snapshot:
         self.documents = documents
         self.upstreams = upstreams
         self.found = found
+        self.plans_asked = 0
+        self.plans_made = 0
         self._running = 0
         self._idle: asyncio.Event | None = None
 
@@ -107,9 +112,11 @@ class Snapshot:
         Raises:
             PlanningError: it has no plan.
         """
+        self.plans_asked += 1
         key = (operation_name, labels)
         prepared: Prepared | None = document.prepared.get(key)
         if prepared is None:
+            self.plans_made += 1
             prepared = document.prepared[key] = self.engine.prepare(document.ast, operation_name, labels)
         return prepared
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import structlog
 from graphql import OperationType, parse
+from msgspec.structs import replace
 
 from clients.call import Caller, ServedBy
 from gateway.context import RequestContext
