@@ -10,6 +10,7 @@ from random import Random
 import msgspec
 import structlog
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
@@ -25,6 +26,8 @@ from gateway.identity import Identifier
 from gateway.identity.opening import open_identity
 from gateway.identity.operators import Operators
 from gateway.identity.settings import ops_access
+from gateway.ops.envelope import Envelope
+from gateway.ops.monitoring import Monitoring
 from gateway.ops.probes import probe_routes
 from gateway.pipeline import OperationPipeline
 from gateway.runtime import Parts, Runtime, Wires, load_schema, open_runtime, pyreqwest_wire
@@ -65,9 +68,15 @@ class Application(Starlette):
     """
 
     def __init__(
-        self, endpoint: ASGIApp, routes: Sequence[BaseRoute], lifespan: Lifespan[Starlette], draining: Draining
+        self,
+        endpoint: ASGIApp,
+        routes: Sequence[BaseRoute],
+        lifespan: Lifespan[Starlette],
+        envelope: Envelope,
+        draining: Draining,
     ) -> None:
-        super().__init__(routes=[Route(_GRAPHQL, endpoint), *routes], lifespan=lifespan)
+        handlers = {HTTPException: envelope.not_routed}
+        super().__init__(routes=[Route(_GRAPHQL, endpoint), *routes], lifespan=lifespan, exception_handlers=handlers)
         self._endpoint = endpoint
         self._draining = draining
 
@@ -155,10 +164,13 @@ def create_app(
         shedding=shedding,
     )
     operators = Operators(lambda: serving.identifier, ops_access(config.identity, config.ops), clock)
-    routes = [*probe_routes(lambda: None if draining.active else serving.runtime, operators), *metrics.routes]
+    envelope = Envelope(identity.request_id, log.masked, clock)
+    monitoring = Monitoring(lambda: serving.runtime, figures, lag, envelope, operators)
+    probes = probe_routes(lambda: None if draining.active else serving.runtime, operators, envelope)
+    routes = [*probes, *metrics.routes, *monitoring.routes()]
     if graphiql is not None:
         routes += graphiql.routes()
-    return Application(endpoint, routes, lifespan, draining)
+    return Application(endpoint, routes, lifespan, envelope, draining)
 
 
 def _flights(config: Config, clock: Clock) -> QueryFlights:

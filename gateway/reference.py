@@ -15,6 +15,7 @@ from gateway.auth import SecretFile
 from gateway.config import Config
 from gateway.errors import EXECUTION_CODES
 from gateway.http.errors import request_error_types
+from gateway.ops import errors as _ops_errors  # noqa: F401 - its types stand in the table too
 
 _NAMES: dict[Any, str] = {
     str: "text",

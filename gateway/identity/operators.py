@@ -4,13 +4,12 @@ import hmac
 from collections.abc import Awaitable, Callable
 
 import structlog
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from clients.auth import Secret
 from clients.call import Caller
 from clients.clock import Clock
-from gateway.http.errors import Forbidden, RateLimited, RequestError, Unauthenticated, timestamp
+from gateway.http.errors import Forbidden, RateLimited, RequestError, Unauthenticated
 from gateway.identity.identifier import Identifier, request_id
 from gateway.identity.proxies import counted_as
 from gateway.identity.rate import local_buckets
@@ -106,30 +105,6 @@ class Operators:
     async def is_operator(self, scope: Scope) -> bool:
         """Whether whoever asks is an operator."""
         return await self.refusal(scope) is None
-
-    def only(self, app: ASGIApp) -> ASGIApp:
-        """The application, for operators only; others get the envelope of endpoints that are not GraphQL."""
-
-        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-            error = await self.refusal(scope)
-            answer = app if error is None else self._envelope(error, scope, request_id(_headers(scope)))
-            await answer(scope, receive, send)
-
-        return guarded
-
-    def _envelope(self, error: RequestError, scope: Scope, asked: str) -> JSONResponse:
-        entry = error.errors[0]
-        said = {
-            "code": error.code,
-            "category": error.category,
-            "message": entry["message"],
-            "details": dict(entry.get("extensions", {})),
-            "timestamp": timestamp(self._clock.wall()),
-            "requestId": asked,
-            "path": scope["path"],
-        }
-        headers = {**error.headers, "cache-control": "no-store", "x-request-id": asked}
-        return JSONResponse({"success": False, "error": said}, error.status, headers)
 
 
 def _headers(scope: Scope) -> dict[str, str]:

@@ -54,8 +54,11 @@ async def test_before_its_lifespan_it_is_live_but_not_ready() -> None:
     transport = httpx.ASGITransport(create_app(Config()))  # runs no lifespan
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         assert (await client.get("/health/live")).status_code == 200
-        assert (await client.get("/health/ready")).status_code == 503
-        assert (await client.get("/health")).status_code == 503
+        for path in ("/health/ready", "/health", "/monitoring/health/ready"):
+            response = await client.get(path)
+            assert response.status_code == 503
+            assert (response.json()["success"], response.json()["error"]["code"]) == (False, "NOT_READY")
+            assert response.json()["error"]["path"] == path
         answered = await client.post("/graphql", json={"query": "{ health { status } }"})
         assert answered.status_code == 500
         assert answered.json()["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
