@@ -16,6 +16,7 @@ from gateway.config import Config
 from gateway.errors import EXECUTION_CODES
 from gateway.http.errors import request_error_types
 from gateway.ops import errors as _ops_errors  # noqa: F401 - its types stand in the table too
+from gateway.telemetry.metrics import METRICS, PROCESS_METRICS
 
 _NAMES: dict[Any, str] = {
     str: "text",
@@ -173,6 +174,27 @@ def _first_line(kind: type) -> str:
     return (inspect.getdoc(kind) or "").splitlines()[0]
 
 
+def metrics_markdown() -> str:
+    """The reference page of metrics."""
+    lines = [
+        "# Metrics",
+        "",
+        "Generated from the table they are made of: `make reference`. `/metrics` gives them to Prometheus as text, or",
+        "as OpenMetrics. With several workers each value has a label `worker` as well. A histogram is three series:",
+        "`…_bucket` (label `le`), `…_sum` and `…_count`.",
+        "",
+        "| metric | type | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{metric.name}` | {metric.kind} | {', '.join(f'`{label}`' for label in metric.labels)} | {metric.help} |"
+        for metric in METRICS
+    ]
+    lines += ["", "Of the process:", "", "| metric | meaning |", "|---|---|"]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in PROCESS_METRICS.items()]
+    return "\n".join(lines) + "\n"
+
+
 def write(folder: Any) -> None:
     """Write the generated pages into `folder`."""
     for name, text in pages().items():
@@ -182,7 +204,12 @@ def write(folder: Any) -> None:
 def pages() -> dict[str, str]:
     """The generated pages by file name."""
     schema = msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode()
-    return {"configuration.md": markdown(), "errors.md": errors_markdown(), "gateway.schema.json": schema + "\n"}
+    return {
+        "configuration.md": markdown(),
+        "errors.md": errors_markdown(),
+        "gateway.schema.json": schema + "\n",
+        "metrics.md": metrics_markdown(),
+    }
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ def test_serve_answers_on_its_port_and_ends_cleanly(config: Path, workers: str) 
     with running(command, f"{url}/health/ready") as process:
         answered = httpx.post(f"{url}/graphql", json={"query": "{ health { status } }"}, trust_env=False)
         assert answered.json() == {"data": {"health": {"status": "OK"}}}
+        _assert_all_are_told_of(f"{url}/metrics", int(workers))
         process.send_signal(signal.SIGTERM)
         said = process.communicate(timeout=30)[0]
     assert process.returncode in {0, -signal.SIGTERM}
@@ -63,6 +64,18 @@ def test_workers_share_the_connections_that_come_at_once(config: Path) -> None:
         process.communicate(timeout=30)
     assert sum(held) >= 160
     assert sorted(held)[-2] >= 16, f"of 160 connections: {held}"  # the workers' supervisor has children of other kinds
+
+
+def _assert_all_are_told_of(url: str, workers: int) -> None:
+    """Whichever process is asked, it tells the figures of all."""
+    for _ in range(50):  # until the last of them is there
+        text = httpx.get(url, trust_env=False).text
+        found = set(re.findall(r'gateway_requests_total\{.*?worker="(\d+)"', text))
+        if len(found) == (0 if workers == 1 else workers):
+            break
+    assert len(found) == (0 if workers == 1 else workers)
+    total = sum(float(value) for value in re.findall(r'gateway_requests_total\{.*?outcome="ok".*?\} (\S+)', text))
+    assert total == 1
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "demo"])
