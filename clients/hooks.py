@@ -71,6 +71,7 @@ class CircuitEvent(msgspec.Struct, frozen=True):
     Attributes:
         reason: why, as the circuit's status will show it.
         operation: whose circuit it is; None when it is that of all operations.
+        mode: who decides now: the circuit by itself, or an operator.
     """
 
     service: str
@@ -79,6 +80,7 @@ class CircuitEvent(msgspec.Struct, frozen=True):
     state: str
     reason: str
     operation: str | None = None
+    mode: str = "automatic"
 
 
 class EndpointEvent(msgspec.Struct, frozen=True):

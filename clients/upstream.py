@@ -335,7 +335,7 @@ class Upstream:
             def tell(moved: Transition) -> None:
                 self._cache.circuit_moved()
                 self._hooks.on_circuit(
-                    CircuitEvent(self.name, protocol, moved.previous, moved.state, moved.reason, operation)
+                    CircuitEvent(self.name, protocol, moved.previous, moved.state, moved.reason, operation, moved.mode)
                 )
                 self._note_health()
 

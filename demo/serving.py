@@ -30,7 +30,13 @@ class AppServer:
     """
 
     def __init__(
-        self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, on_change: Callable[[], None] | None = None
+        self,
+        app: ASGIApp,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        on_change: Callable[[], None] | None = None,
+        websockets: type[asyncio.Protocol] | None = None,
     ) -> None:
         """Prepare to serve.
 
@@ -39,6 +45,7 @@ class AppServer:
             host: address to listen on.
             port: 0 picks a free one.
             on_change: called after a connection opened or closed.
+            websockets: uvicorn's protocol for them; by default there are none.
         """
         self.host = host
         self._app = app
@@ -50,7 +57,7 @@ class AppServer:
             http="httptools",
             interface="asgi3",
             proxy_headers=False,  # `drop` finds a connection by the client's real address
-            ws="none",
+            ws=websockets or "none",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -191,7 +198,7 @@ class AppServer:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
             # Nobody awaits a request's task but `aclose`, which cancelled it; uvicorn would log it as a crash.
-            if not self._closing or scope["type"] != "http":
+            if not self._closing or scope["type"] == "lifespan":
                 raise
 
 

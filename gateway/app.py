@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -11,9 +11,10 @@ import msgspec
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
+from clients.call import Caller
 from clients.clock import Clock, SystemClock
 from gateway import collector, identity
 from gateway.config import Config, ConfigError, FederationConfig, load
@@ -31,6 +32,11 @@ from gateway.ops.monitoring import Monitoring
 from gateway.ops.probes import probe_routes
 from gateway.pipeline import OperationPipeline
 from gateway.runtime import Parts, Runtime, Wires, load_schema, open_runtime, pyreqwest_wire
+from gateway.subscriptions.connections import Connections
+from gateway.subscriptions.responses import Responses, StreamExchange
+from gateway.subscriptions.server import DRAIN
+from gateway.subscriptions.sse import EventStreams
+from gateway.subscriptions.websocket import WebSocketEndpoint
 from gateway.telemetry import logs
 from gateway.telemetry.exposed import ExposedMetrics
 from gateway.telemetry.figures import RequestFigures
@@ -50,12 +56,31 @@ class _Serving:
     runtime: Runtime | None = None
     pipeline: OperationPipeline | None = None
     identifier: Identifier | None = None
+    responses: Responses | None = None
 
     def handle(self, exchange: Exchange) -> Awaitable[Answer]:
         """Hand an exchange to the pipeline."""
         if self.pipeline is None:
             raise RuntimeError("the application is asked outside of its lifespan")
         return self.pipeline.handle(exchange)
+
+    @property
+    def has_subscriptions(self) -> bool:
+        """Whether the schema has a Subscription type."""
+        return self.responses is not None and self.responses.has_subscriptions
+
+    async def caller(self, exchange: StreamExchange) -> Caller:
+        """Who asks."""
+        return await self._responses().caller(exchange)
+
+    def answers(self, exchange: StreamExchange) -> AsyncGenerator[Answer, None]:
+        """Hand an exchange with several answers on."""
+        return self._responses().answers(exchange)
+
+    def _responses(self) -> Responses:
+        if self.responses is None:
+            raise RuntimeError("the application is asked outside of its lifespan")
+        return self.responses
 
 
 _GRAPHQL = "/graphql"
@@ -69,14 +94,17 @@ class Application(Starlette):
 
     def __init__(
         self,
+        *,
         endpoint: ASGIApp,
+        sockets: ASGIApp,
         routes: Sequence[BaseRoute],
         lifespan: Lifespan[Starlette],
         envelope: Envelope,
         draining: Draining,
     ) -> None:
+        both = [Route(_GRAPHQL, endpoint), WebSocketRoute(_GRAPHQL, sockets)]
         handlers = {HTTPException: envelope.not_routed}
-        super().__init__(routes=[Route(_GRAPHQL, endpoint), *routes], lifespan=lifespan, exception_handlers=handlers)
+        super().__init__(routes=[*both, *routes], lifespan=lifespan, exception_handlers=handlers)
         self._endpoint = endpoint
         self._draining = draining
 
@@ -129,8 +157,10 @@ def create_app(
         random=random,
     )
 
+    connections = Connections(config.subscriptions, clock)
+
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, object]]:
         async with AsyncExitStack() as stack:
             open_ = stack.enter_async_context
             known = await open_(open_identity(config, clock, random))
@@ -140,16 +170,17 @@ def create_app(
             await asyncio.gather(*(upstream.checked() for upstream in runtime.upstreams.values()))
             flights = await open_(_flights(config, clock)) if config.server.dedupe_inflight else None
             serving.pipeline = OperationPipeline(runtime, known.identifier, log, flights)
+            serving.responses = Responses(serving.pipeline, shedding, log.masked)
             serving.identifier = known.unlimited
             serving.runtime = runtime
             on_settled()
             structlog.get_logger("gateway").info("ready", upstreams=len(runtime.upstreams))
             try:
                 with draining.listening():
-                    yield
+                    yield {DRAIN: connections.drain}
             finally:
                 serving.runtime = None
-        serving.pipeline = serving.identifier = None
+        serving.pipeline = serving.responses = serving.identifier = None
 
     shown = config.development if config.server.graphiql is None else config.server.graphiql
     graphiql = GraphiQL() if shown else None
@@ -162,6 +193,10 @@ def create_app(
         request_id=identity.request_id,
         clock=clock,
         shedding=shedding,
+        streams=EventStreams(serving, connections, log.masked),
+    )
+    sockets = WebSocketEndpoint(
+        serving, connections, on_error=log.masked, max_message_bytes=config.server.max_body_bytes
     )
     operators = Operators(lambda: serving.identifier, ops_access(config.identity, config.ops), clock)
     envelope = Envelope(identity.request_id, log.masked, clock)
@@ -170,7 +205,9 @@ def create_app(
     routes = [*probes, *metrics.routes, *monitoring.routes()]
     if graphiql is not None:
         routes += graphiql.routes()
-    return Application(endpoint, routes, lifespan, envelope, draining)
+    return Application(
+        endpoint=endpoint, sockets=sockets, routes=routes, lifespan=lifespan, envelope=envelope, draining=draining
+    )
 
 
 def _flights(config: Config, clock: Clock) -> QueryFlights:

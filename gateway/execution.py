@@ -1,6 +1,6 @@
 """What executes an operation: programs over this process's own schema, the federation engine for a supergraph."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 from typing import Any, Protocol
 
@@ -14,7 +14,10 @@ from gateway.federation.planner import Plan
 from gateway.federation.serving import ServedSupergraph, Snapshot
 from gateway.federation.supergraph import active_labels
 from gateway.http.documents import Document, DocumentCache, Operation
+from gateway.http.errors import OperationUnsupported
 from gateway.local_execution import LocalSchema
+from gateway.subscriptions.federated import require_local
+from gateway.subscriptions.source import Source, open_source
 
 _NO_LABELS: frozenset[str] = frozenset()
 
@@ -60,6 +63,15 @@ class Executable(Protocol):
         """Execute one operation of one of its documents."""
         ...
 
+    async def subscribe(self, asked: Asked) -> Source:
+        """Begin a subscription of one of its documents.
+
+        Raises:
+            OperationUnsupported: it is not this process's own schema that would answer it.
+            SourceRefused: the schema does not begin it.
+        """
+        ...
+
 
 class Executor(Protocol):
     """Gives the schema as it is now; a request keeps what it was given."""
@@ -69,10 +81,31 @@ class Executor(Protocol):
         ...
 
 
+Subscriber = Callable[[Asked], Awaitable[Source]]
+"""Begins a subscription; see `Executable.subscribe`."""
+
+
+def subscriber(schema: strawberry.Schema, *, hide_suggestions: bool) -> Subscriber:
+    """What begins the subscriptions of this process's schema."""
+
+    async def subscribe(asked: Asked) -> Source:
+        return await open_source(
+            schema,
+            asked.document,
+            asked.operation,
+            asked.variables,
+            asked.context,
+            hide_suggestions=hide_suggestions,
+        )
+
+    return subscribe
+
+
 class StrawberryExecutor:
     """Executes on the schema of this process, whole."""
 
     def __init__(self, schema: strawberry.Schema, documents: DocumentCache, *, hide_suggestions: bool) -> None:
+        self._subscribe = subscriber(schema, hide_suggestions=hide_suggestions)
         self._local = LocalSchema(schema, hide_suggestions=hide_suggestions)
         self.documents = documents
 
@@ -89,6 +122,10 @@ class StrawberryExecutor:
             msgspec.UNSET if nothing_ran else result.data, [asked.formatter.entry(error) for error in errors]
         )
 
+    async def subscribe(self, asked: Asked) -> Source:
+        """See `Executable`."""
+        return await self._subscribe(asked)
+
 
 class FederatedExecutor:
     """Plans operations over the supergraph that is served just now, and runs the plans.
@@ -96,25 +133,28 @@ class FederatedExecutor:
     Args:
         served: the supergraph.
         random: decides progressive overrides, `@override(label: "percent(…)")`, once a request.
+        local: this process's own schema and its name among the subgraphs, which answers subscriptions.
     """
 
-    def __init__(self, served: ServedSupergraph, random: Random) -> None:
+    def __init__(self, served: ServedSupergraph, random: Random, local: tuple[str, Subscriber] | None = None) -> None:
         self._served = served
         self._random = random
+        self._local = local
 
     def current(self) -> Executable:
         """The snapshot that is served now."""
-        return _Federated(self._served.snapshot, self._random)
+        return _Federated(self._served.snapshot, self._random, self._local)
 
 
 class _Federated:
     """One snapshot, for one request."""
 
-    __slots__ = ("_random", "_snapshot", "documents")
+    __slots__ = ("_local", "_random", "_snapshot", "documents")
 
-    def __init__(self, snapshot: Snapshot, random: Random) -> None:
+    def __init__(self, snapshot: Snapshot, random: Random, local: tuple[str, Subscriber] | None) -> None:
         self._snapshot = snapshot
         self._random = random
+        self._local = local
         self.documents = snapshot.documents
 
     async def execute(self, asked: Asked) -> Executed:
@@ -135,3 +175,12 @@ class _Federated:
             snapshot.end()
         errors = [asked.formatter.planned(entry) for entry in answer.get("errors", ())]
         return Executed(answer.get("data", msgspec.UNSET), errors, prepared.plan)
+
+    async def subscribe(self, asked: Asked) -> Source:
+        """See `Executable`. Holds on to nothing of the snapshot: the subscription may outlive it by days."""
+        engine = self._snapshot.engine
+        name, subscriber = self._local or (None, None)
+        require_local(engine.model, engine.api_schema, name, asked.document, asked.operation)
+        if subscriber is None:
+            raise OperationUnsupported("There is no schema of this process that subscriptions could be of.")
+        return await subscriber(asked)

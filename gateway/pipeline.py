@@ -9,7 +9,7 @@ from graphql import OperationType
 from msgspec.structs import replace
 
 from clients.call import Caller, ServedBy
-from clients.timeouts import Timeouts
+from clients.timeouts import Block, Timeouts
 from gateway.context import RequestContext
 from gateway.errors import ErrorFormatter
 from gateway.execution import Asked, Executable, Executed
@@ -75,6 +75,43 @@ class OperationPipeline:
         self._log.finished(operation, context, answer, clock.now() - began, variables=params.variables)
         return answer
 
+    @property
+    def runtime(self) -> Runtime:
+        """What it answers from."""
+        return self._runtime
+
+    async def asked(self, exchange: Exchange) -> tuple[Executable, Document, Operation]:
+        """What an exchange asks for, and what executes it.
+
+        Raises:
+            RequestError: it is not to be executed.
+        """
+        executable = self._runtime.executor.current()
+        return executable, *self._document(exchange, executable)
+
+    async def caller(self, exchange: Exchange) -> Caller:
+        """Who asks; with the deadline of something that is executed now.
+
+        Raises:
+            RequestError: nobody who may.
+        """
+        deadline = self._runtime.clock.now() + self._timeout_s
+        found = self._identifier.caller(exchange.scope, exchange.headers, exchange.request_id, deadline)
+        return found if isinstance(found, Caller) else await found
+
+    def timeout(self) -> Block:
+        """Ends what is executed now a little after its deadline, with TimeoutError."""
+        return self._timeouts.block()
+
+    @staticmethod
+    def late(formatter: ErrorFormatter) -> Executed:
+        """What comes of something that did not end by its deadline."""
+        return Executed(None, [formatter.planned(_LATE)])
+
+    def answer(self, executed: Executed, context: RequestContext, formatter: ErrorFormatter) -> Answer:
+        """What came of it, with what was not served as it should have been."""
+        return self._answer(executed, context, formatter)
+
     def _document(self, exchange: Exchange, executable: Executable) -> tuple[Document, Operation]:
         document = executable.documents.get(exchange.params.require_query())
         operation = document.operation(exchange.params.operation_name)
@@ -89,7 +126,7 @@ class OperationPipeline:
                 with self._timeouts.block():
                     executed = await executable.execute(asked)
             except TimeoutError:
-                executed = Executed(None, [formatter.planned(_LATE)])
+                executed = self.late(formatter)
             return self._answer(executed, context, formatter)
         finally:
             if context.has_tasks:

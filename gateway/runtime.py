@@ -1,7 +1,7 @@
 """What one process serves: schema, documents, upstreams and stores, opened together and closed together."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -31,7 +31,7 @@ from gateway.auth import open_authorizer
 from gateway.checks import check_operations, subgraph_routes
 from gateway.config import Config, ConfigError
 from gateway.errors import OnMasked
-from gateway.execution import Executor, FederatedExecutor, StrawberryExecutor
+from gateway.execution import Executor, FederatedExecutor, StrawberryExecutor, subscriber
 from gateway.federation.local import LocalSubgraph
 from gateway.federation.rest_routes import require_routes
 from gateway.federation.serving import ServedSupergraph
@@ -40,9 +40,10 @@ from gateway.http.documents import DocumentCache
 from gateway.http.limits import DocumentLimitCheck, DocumentLimits
 from gateway.http.shedding import LoadStatus
 from gateway.identity.settings import ops_access
+from gateway.subscriptions.circuits import CircuitFeed
 from gateway.yaml_source import Finding
 from schema.build import build_schema, core_schema
-from schema.context import OpsAccess
+from schema.context import CircuitNews, OpsAccess
 
 if TYPE_CHECKING:
     from clients.stores.redis_store import RedisStore
@@ -89,6 +90,7 @@ class Runtime:
     identity: Mapping[str, Trouble]
     memory: MemoryStore
     redis: "RedisStore | None"
+    circuits: CircuitFeed
 
     @property
     def load(self) -> LoadStatus:
@@ -112,6 +114,10 @@ class Runtime:
         if self.supergraph is not None:
             found["supergraph"] = self.supergraph.status.trouble
         return found
+
+    def circuit_changes(self) -> AbstractContextManager[AsyncIterator[CircuitNews]]:
+        """The changes of all circuits from now on, for as long as it is entered."""
+        return self.circuits.listening()
 
     def wall(self, at: float) -> datetime:
         """A monotonic time as the time people read."""
@@ -165,6 +171,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
         FederationError: the supergraph is not usable.
     """
     clock = parts.clock
+    circuits = CircuitFeed(parts.hooks, clock)
     async with AsyncExitStack() as stack:
         memory, redis = await _open_stores(config, parts, stack)
         store: Store = memory if redis is None else TieredStore(memory, redis)
@@ -194,7 +201,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
                 wire,
                 store,
                 beyond=beyond,
-                hooks=parts.hooks,
+                hooks=circuits,
                 clock=clock,
                 random=parts.random,
                 connect=partial(_connected, wire, parts.wires),
@@ -210,7 +217,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
             if service.graphql or service.rest:
                 opened[service.name] = open_upstream(service, stack)
         upstreams = {name: opened[name] for name in services if name in opened}
-        supergraph = None
+        supergraph = local = None
         if (federation := config.served_federation) is not None:
             local = federation.local
             supergraph = ServedSupergraph(
@@ -231,7 +238,11 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
             await stack.enter_async_context(supergraph)
         yield Runtime(
             config=config,
-            executor=FederatedExecutor(supergraph, parts.random)
+            executor=FederatedExecutor(
+                supergraph,
+                parts.random,
+                (local, subscriber(schema, hide_suggestions=not config.development)) if local else None,
+            )
             if supergraph is not None
             else StrawberryExecutor(
                 schema, _documents(config, core_schema(schema)), hide_suggestions=not config.development
@@ -247,6 +258,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
             identity=parts.identity,
             memory=memory,
             redis=redis,
+            circuits=circuits,
         )
 
 

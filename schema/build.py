@@ -15,10 +15,10 @@ from strawberry.types.base import StrawberryObjectDefinition
 
 from clients.operation import Operation, OperationError
 from loaders.fields import OPERATION
-from schema import health, upstreams
+from schema import circuit_changes, health, upstreams
 from schema.scalars import SCALARS
 
-_ALWAYS: tuple[ModuleType, ...] = (upstreams, health)
+_ALWAYS: tuple[ModuleType, ...] = (upstreams, health, circuit_changes)
 
 
 class SchemaError(Exception):

@@ -1,11 +1,13 @@
 """What fields may ask of the gateway: the Protocols that its runtime and its request context satisfy."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from clients.call import Caller
+from clients.hooks import CircuitEvent
 from clients.upstream import Upstream
 from loaders.scope import LoaderScope
 
@@ -51,6 +53,18 @@ class GatewayLoad(Protocol):
         ...
 
 
+class CircuitNews(NamedTuple):
+    """A circuit has changed.
+
+    Attributes:
+        missed: changes before this one that were forgotten, because the listener did not ask for them in time.
+    """
+
+    event: CircuitEvent
+    at: datetime
+    missed: int
+
+
 class GatewayState(Protocol):
     """The running gateway, as the schema shows it."""
 
@@ -77,6 +91,10 @@ class GatewayState(Protocol):
     @property
     def ops_access(self) -> OpsAccess:
         """What makes an operator of a caller."""
+        ...
+
+    def circuit_changes(self) -> AbstractContextManager[AsyncIterator[CircuitNews]]:
+        """The changes of all circuits from now on, for as long as it is entered."""
         ...
 
     def wall(self, at: float) -> datetime:

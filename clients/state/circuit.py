@@ -261,7 +261,7 @@ class Circuit:
         self._move(state, change.at, reason)
 
     def _move(self, state: State, now: float, reason: str) -> None:
-        transition = Transition(self._state, state, now, reason)
+        transition = Transition(self._state, state, now, reason, self._mode)
         self._state, self._since, self._reason = state, now, reason
         self._counting = state is State.CLOSED and self._mode is not Mode.DISABLED
         self.refuses_until = self._next_probe_at if state is State.OPEN else -math.inf

@@ -72,6 +72,7 @@ class Transition:
     state: State
     at: float
     reason: str
+    mode: Mode = Mode.AUTOMATIC
 
 
 @dataclass(frozen=True, slots=True)

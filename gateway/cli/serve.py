@@ -18,6 +18,7 @@ from gateway import collector
 from gateway.app import CONFIG_VARIABLE, SUPERGRAPH_VARIABLE, WORKERS_VARIABLE, configure_logs, create_app, load_config
 from gateway.cli.numbers import count, port
 from gateway.cli.supergraph import require_supergraph
+from gateway.subscriptions.server import HttpProtocol, WebSocketProtocol
 
 # uvloop accepts one connection a socket in each turn of its loop: while it lags, clients could not even be refused.
 _ACCEPTED_IN_A_TURN = 64
@@ -63,7 +64,12 @@ def run(options: argparse.Namespace) -> None:
         port=port,
         workers=options.workers,
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol,
+        ws=WebSocketProtocol,
+        ws_max_size=config.server.max_body_bytes,
+        ws_ping_interval=config.subscriptions.keep_alive_s,
+        ws_ping_timeout=config.subscriptions.keep_alive_s,
+        ws_per_message_deflate=False,  # 40 kB and more for each connection, to make small messages smaller
         access_log=False,
         proxy_headers=False,  # whose word is taken for who the client is, is `identity`'s to say
         server_header=False,

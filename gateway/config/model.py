@@ -10,6 +10,7 @@ from clients.policy import EndpointsPolicy, FallbackPolicy, PositiveInt, Positiv
 from clients.service import DEFAULT_FORWARD, Service
 from gateway.auth import AuthConfig, HeaderName
 from gateway.identity.settings import IdentityConfig, OpsConfig, RateLimitConfig
+from gateway.subscriptions.config import SubscriptionsConfig
 from gateway.telemetry.config import LogConfig, MetricsConfig
 from gateway.tls import TlsConfig, tls_files
 
@@ -160,6 +161,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: IdentityConfig = IdentityConfig()
     ops: OpsConfig = OpsConfig()
     rate_limit: RateLimitConfig | None = None
+    subscriptions: SubscriptionsConfig = SubscriptionsConfig()
     cache: CacheConfig = CacheConfig()
     redis: RedisConfig | None = None
     federation: FederationConfig | None = None

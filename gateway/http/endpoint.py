@@ -6,7 +6,7 @@ business; this module knows no schema.
 
 import ipaddress
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 from typing import Any, TypeAlias
 
@@ -19,16 +19,16 @@ from clients.timeouts import Delays, Timeouts
 from gateway.http import csrf, params
 from gateway.http.disconnect import PATIENCE_S, ClientDisconnected, until_disconnected
 from gateway.http.errors import (
-    INTERNAL_MESSAGE,
     BodyTimeout,
     MethodNotAllowed,
     OperationUnsupported,
     PayloadTooLarge,
     RequestError,
     UriTooLong,
-    error_entry,
+    masked_entry,
+    refusal_entries,
 )
-from gateway.http.negotiation import MediaType, check_content_type, negotiate, prefers_html
+from gateway.http.negotiation import MediaType, check_content_type, negotiate, prefers_events, prefers_html
 from gateway.http.params import GraphQLParams, ParamLimits
 from gateway.http.shedding import Shedding
 
@@ -58,10 +58,12 @@ class Exchange(msgspec.Struct, frozen=True):
 
         Raises:
             MethodNotAllowed: a mutation over GET (GraphQL over HTTP, section GET).
-            OperationUnsupported: a subscription, which needs the WebSocket.
+            OperationUnsupported: a subscription, which has more than one answer.
         """
         if kind is OperationType.SUBSCRIPTION:
-            raise OperationUnsupported("Subscriptions are served over WebSocket (graphql-transport-ws).")
+            raise OperationUnsupported(
+                "A subscription is asked over WebSocket (graphql-transport-ws), or with Accept: text/event-stream."
+            )
         if kind is not OperationType.QUERY and self.method != "POST":
             raise MethodNotAllowed("A mutation needs a POST request.", allow="POST")
 
@@ -91,6 +93,9 @@ class Answer(msgspec.Struct, frozen=True):
 Handler: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
 """Executes an exchange. May raise any `RequestError`; is cancelled when the client goes away."""
 
+Streams: TypeAlias = Callable[[Exchange, Receive, Send], Awaitable[None]]
+"""Answers an exchange with an event stream. Raises a `RequestError` only as long as nothing has been sent."""
+
 OnError: TypeAlias = Callable[[Exception, str], None]
 """Gets the cause of an answer that was masked, and the request id that the client was told."""
 
@@ -117,6 +122,7 @@ class GraphQLEndpoint:
         request_id: finds the id of a request in its headers, or makes one.
         clock: for `body_timeout_s` and the timestamps in errors.
         shedding: refuses requests when there are too many; None takes all.
+        streams: answers those who would rather have an event stream; None has none.
     """
 
     def __init__(
@@ -132,6 +138,7 @@ class GraphQLEndpoint:
         request_id: Callable[[Mapping[str, str]], str] = new_request_id,
         clock: Clock | None = None,
         shedding: Shedding | None = None,
+        streams: Streams | None = None,
     ) -> None:
         self._handler = handler
         self._on_error = on_error
@@ -142,6 +149,7 @@ class GraphQLEndpoint:
         self._param_limits = param_limits or ParamLimits()
         self._request_id = request_id
         self._clock = clock or SystemClock()
+        self._streams = streams
         self._body_timeouts = Timeouts(body_timeout_s, self._clock)
         self._patience = Delays(PATIENCE_S, SystemClock())  # a time of sockets, whatever a test's clock says
         self._shedding = shedding or Shedding(max_in_flight=None, max_lag_s=None, clock=self._clock, random=Random())
@@ -149,7 +157,7 @@ class GraphQLEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. Returns without an answer when the client has gone."""
         method: str = scope["method"]
-        headers = _headers(scope["headers"])
+        headers = headers_of(scope)
         accept = headers.get("accept") or None
         if self._graphiql is not None and method == "GET" and prefers_html(accept):
             await self._graphiql(scope, receive, send)
@@ -159,9 +167,14 @@ class GraphQLEndpoint:
         try:
             # The method first: a wrong one is wrong whatever it accepts.
             self._check_method(method)
-            media_type = negotiate(accept)
+            events = self._streams is not None and accept is not None and prefers_events(accept)
+            media_type = MediaType.JSON if events else negotiate(accept)
             self._shedding.check()
             received = self._query_string(scope, headers) if method == "GET" else await self._body(receive, headers)
+            if events and self._streams is not None:
+                exchange = self._exchange(scope, headers, received, media_type, request_id)
+                await self._streams(exchange, receive, send)
+                return
             with self._shedding:  # only now: a client that sends slowly takes nobody's place
                 exchange = self._exchange(scope, headers, received, media_type, request_id)
                 answer = await until_disconnected(self._handler(exchange), receive, self._patience)
@@ -239,36 +252,16 @@ class GraphQLEndpoint:
         return PayloadTooLarge(f"The body is larger than {self._max_body_bytes} bytes.", headers=_CLOSE)
 
     def _refusal(self, error: RequestError, request_id: str) -> Answer:
-        now = self._clock.wall()
-        entries = [
-            error_entry(
-                entry["message"],
-                code=error.code,
-                category=error.category,
-                request_id=request_id,
-                at=now,
-                locations=entry.get("locations"),
-                **entry.get("extensions", {}),
-            )
-            for entry in error.errors
-        ]
-        return Answer(errors=entries, headers=error.headers)
+        return Answer(errors=refusal_entries(error, request_id, self._clock.wall()), headers=error.headers)
 
     def _masked(self, request_id: str) -> Answer:
-        entry = error_entry(
-            INTERNAL_MESSAGE,
-            code="INTERNAL_SERVER_ERROR",
-            category="internal",
-            request_id=request_id,
-            at=self._clock.wall(),
-        )
-        return Answer(errors=[entry])
+        return Answer(errors=[masked_entry(request_id, self._clock.wall())])
 
 
-def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def headers_of(scope: Scope) -> dict[str, str]:
     """By lower-case name, as ASGI gives them; several of one name are joined (RFC 9110 §5.3)."""
     headers: dict[str, str] = {}
-    for raw_name, raw_value in raw:
+    for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers

@@ -173,8 +173,7 @@ class Overloaded(RequestError):
     category = "rate_limit"
     status = 503
 
-    def __init__(self, retry_after_s: int) -> None:
-        message = "The gateway is overloaded; try again later."
+    def __init__(self, retry_after_s: int, message: str = "The gateway is overloaded; try again later.") -> None:
         super().__init__(
             errors=[{"message": message, "extensions": {"retryAfter": retry_after_s}}],
             headers={"retry-after": str(retry_after_s)},
@@ -253,6 +252,29 @@ def error_entry(
         "timestamp": timestamp(at),
     }
     return entry
+
+
+def refusal_entries(error: RequestError, request_id: str, at: datetime) -> list[dict[str, Any]]:
+    """The entries of a request that is refused."""
+    return [
+        error_entry(
+            entry["message"],
+            code=error.code,
+            category=error.category,
+            request_id=request_id,
+            at=at,
+            locations=entry.get("locations"),
+            **entry.get("extensions", {}),
+        )
+        for entry in error.errors
+    ]
+
+
+def masked_entry(request_id: str, at: datetime) -> dict[str, Any]:
+    """The entry of a failure that is not the client's business."""
+    return error_entry(
+        INTERNAL_MESSAGE, code="INTERNAL_SERVER_ERROR", category="internal", request_id=request_id, at=at
+    )
 
 
 def timestamp(at: datetime) -> str:

@@ -37,6 +37,7 @@ class MediaType(enum.StrEnum):
 
 
 _HTML = "text/html"
+_EVENTS = "text/event-stream"
 # Longer headers are negotiated each time: a cached one would keep what a client sent.
 _LONGEST_CACHED_HEADER = 512
 _PARAMETER = re.compile(r';\s*([^\s=;,"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)')
@@ -78,13 +79,19 @@ def prefers_html(accept: str | None) -> bool:
     return _negotiated(accept).html
 
 
+def prefers_events(accept: str) -> bool:
+    """Whether the client would rather have an event stream than any GraphQL media type."""
+    return _EVENTS in accept and _negotiated(accept).events
+
+
 @dataclass(frozen=True, slots=True)
 class _Negotiated:
     media_type: MediaType | None
-    html: bool
+    html: bool = False
+    events: bool = False
 
 
-_NOT_SAID = _Negotiated(MediaType.JSON, html=False)
+_NOT_SAID = _Negotiated(MediaType.JSON)
 
 
 def _negotiated(accept: str | None) -> _Negotiated:
@@ -104,8 +111,12 @@ def _negotiate_header(accept: str) -> _Negotiated:
         rank = _rank(ranges, candidate)
         if rank[0] > 0 and (rank > best_rank or (rank == best_rank and rank[1] == 2)):
             best, best_rank = candidate, rank
-    html = _rank(ranges, _HTML)
-    return _Negotiated(best, html=html[1] == 2 and html[0] > 0 and html > best_rank)
+
+    def wins(name: str) -> bool:
+        rank = _rank(ranges, name)
+        return rank[1] == 2 and rank[0] > 0 and rank > best_rank
+
+    return _Negotiated(best, html=wins(_HTML), events=wins(_EVENTS))
 
 
 _cached_negotiation = functools.lru_cache(maxsize=256)(_negotiate_header)

@@ -6,6 +6,8 @@ of those it does take on in time. What lowers the number let in is the lag's min
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from random import Random
@@ -111,6 +113,15 @@ class Shedding:
             self._shed += 1
             wait_s = self._random.randint(*_RETRY_AFTER_S)
             raise Overloaded(wait_s)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """A part of something that was let in before: it counts, and is not refused."""
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
 
     def __enter__(self) -> None:
         """Begin a request; raises Overloaded as `check` does."""

@@ -1,7 +1,7 @@
 """The circuits as fields, through a real schema over scripted upstreams."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,12 +10,14 @@ import pytest
 
 from clients.call import Caller, ProtocolName
 from clients.errors import UpstreamError
+from clients.hooks import NoHooks
 from clients.policy import BreakerPolicy
 from clients.state.circuit import Mode
 from clients.upstream import Upstream
 from gateway.http.shedding import LoadStatus
+from gateway.subscriptions.circuits import CircuitFeed
 from schema.build import build_schema
-from schema.context import OpsAccess
+from schema.context import CircuitNews, OpsAccess
 from schema.health import health_of
 from tests.clients.support import GRAPHQL_ONLY, Rig, ask_one, rig
 from tests.testkit.upstream import status
@@ -49,6 +51,9 @@ class State:
     @property
     def ops_access(self) -> OpsAccess:
         return OpsAccess("ops", "ask")
+
+    def circuit_changes(self) -> AbstractContextManager[AsyncIterator[CircuitNews]]:
+        return CircuitFeed(NoHooks(), self.made.clock).listening()
 
     def wall(self, at: float) -> datetime:
         return START + timedelta(seconds=at - 1000)

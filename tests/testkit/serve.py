@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from starlette.types import ASGIApp
 
 from demo.serving import AppServer
+from gateway.subscriptions.server import WebSocketProtocol
 from tests.testkit.waiting import DEADLINE_S, Signal
 
 
@@ -16,7 +17,9 @@ class TestServer(AppServer):
 
     def __init__(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self._connections_changed = Signal()
-        super().__init__(app, host=host, port=port, on_change=self._connections_changed.notify)
+        super().__init__(
+            app, host=host, port=port, on_change=self._connections_changed.notify, websockets=WebSocketProtocol
+        )
 
     async def wait_for_connections(self, count: int, *, deadline_s: float = DEADLINE_S) -> None:
         """Return once exactly `count` connections are open.

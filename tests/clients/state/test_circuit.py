@@ -468,7 +468,9 @@ def test_forced_open_it_refuses_everything_for_good_and_says_who_did_it_when_and
     assert (status.state, status.mode, status.mode_change) == (State.OPEN, Mode.FORCED_OPEN, change)
     assert (status.reason, status.since) == ("forced open by ada: deploying crm", 100.0)
     assert (status.next_probe_at, status.refused, status.trips) == (None, 1, 0)
-    assert breaker.moves == [Transition(State.CLOSED, State.OPEN, 100.0, "forced open by ada: deploying crm")]
+    assert breaker.moves == [
+        Transition(State.CLOSED, State.OPEN, 100.0, "forced open by ada: deploying crm", Mode.FORCED_OPEN)
+    ]
 
 
 def test_given_back_after_being_forced_open_it_probes_first() -> None:
