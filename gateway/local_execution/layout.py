@@ -23,6 +23,7 @@ from graphql import (
     GraphQLResolveInfo,
     GraphQLSchema,
     OperationDefinitionNode,
+    OperationType,
     get_named_type,
     is_leaf_type,
     is_list_type,
@@ -142,11 +143,11 @@ class Position:
 
 
 class Program:
-    """A compiled operation, for one outcome of its conditions.
+    """A compiled operation, for one outcome of its conditions. `serial`: its root fields run one after the other.
 
     Args:
         schema: what Strawberry built.
-        operation: a query.
+        operation: a query or a mutation.
         fragments: of the document.
         conditions: values of the variables in `@skip` and `@include`.
 
@@ -163,18 +164,19 @@ class Program:
     ) -> None:
         self.schema = schema
         self.operation = operation
+        self.serial = operation.operation is OperationType.MUTATION
         self.fragments = dict(fragments)
         self.fragment_details = {name: FragmentDetails(each, None) for name, each in fragments.items()}
         self._conditions = VariableValues({}, dict(conditions))
         self._count = 0
-        query = schema.query_type
-        if query is None:
-            raise NotCompiled("the schema has no queries")
-        selected = collect_fields(schema, self.fragment_details, self._conditions, query, operation)
+        type_ = schema.get_root_type(operation.operation)
+        if type_ is None:
+            raise NotCompiled(f"the schema has no {operation.operation.value}")
+        selected = collect_fields(schema, self.fragment_details, self._conditions, type_, operation)
         asked = next((name for name in ("__schema", "__type") if name in _names(selected.grouped_field_set)), None)
         if asked is not None:
             raise NotCompiled("it asks for the schema itself")
-        root = self._position("", query, selected.grouped_field_set)
+        root = self._position("", type_, selected.grouped_field_set)
         if root is None:
             raise NotCompiled(f"it has more than {_MAX_POSITIONS} positions")
         self.root = root

@@ -82,8 +82,8 @@ def _refused(
     directives: list[DirectiveNode],
 ) -> str:
     """Why there will never be a program; empty for nothing."""
-    if operation.operation is not OperationType.QUERY:
-        return f"it is a {operation.operation.value}"
+    if operation.operation is OperationType.SUBSCRIPTION:
+        return "it is a subscription"
     if schema.extensions:
         return "the schema has extensions"
     if schema.execution_context_class is not StrawberryGraphQLCoreExecutionContext:

@@ -62,10 +62,13 @@ async def run_program(
     """
     run = _Run(program, executor_class, variables, context, hide_suggestions=hide_suggestions)
     run.beside = 0 if alone else 1
-    works: list[Work] = []
     root = run.make(Column(program.root, (None,)))
-    run.fill(root, works)
-    await run.all(works)
+    if program.serial:
+        await run.serially(root)
+    else:
+        works: list[Work] = []
+        run.fill(root, works)
+        await run.all(works)
     failures = run.failures
     if not failures:
         return root.made[0], []
@@ -152,18 +155,36 @@ class _Run:
         """Begin all that the column's objects still lack."""
         if not column.sources:
             return
+        self._find_rare(column, works)
+        for of in column.position.steps:
+            self._begin(column, of, works)
+
+    async def serially(self, root: Column) -> None:
+        """Field after field, each with all below it; none after one that took the root (specification, §6.2.2)."""
+        works: list[Work] = []
+        self._find_rare(root, works)
+        await self.all(works)
+        for of in root.position.steps:
+            if self.failures.nothing:
+                return
+            works = []
+            self._begin(root, of, works)
+            await self.all(works)
+
+    def _find_rare(self, column: Column, works: list[Work]) -> None:
         for row in column.rare:
             for of in column.position.copied:
                 self._rare(column, row, of, _or_error(of, column.sources[row]), works)
-        for of in column.position.steps:
-            if of.how is How.COLUMN:
-                works.append(partial(self._batch, column, of))
-            else:
-                values = self._read(column, of) if of.how is How.ATTRIBUTE else self._called(column, of)
-                if any_awaitable(values):
-                    works.append(partial(self._awaited, column, of, values))
-                else:
-                    self._complete(column, of, values, works)
+
+    def _begin(self, column: Column, of: Field, works: list[Work]) -> None:
+        if of.how is How.COLUMN:
+            works.append(partial(self._batch, column, of))
+            return
+        values = self._read(column, of) if of.how is How.ATTRIBUTE else self._called(column, of)
+        if any_awaitable(values):
+            works.append(partial(self._awaited, column, of, values))
+        else:
+            self._complete(column, of, values, works)
 
     @staticmethod
     def _read(column: Column, of: Field) -> list[Any]:

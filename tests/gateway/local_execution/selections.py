@@ -8,6 +8,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLUnionType,
+    OperationType,
     get_named_type,
     is_leaf_type,
 )
@@ -24,6 +25,7 @@ _ARGUMENTS = {
     "paint": ["(colour: RED)", '(colour: $c, day: "2026-03-04")', "(colour: AZURE, day: null)"],
     "rows": ["", "(first: 1)", "(first: $n2)", "(first: 0)"],
     "begin": ["", '(at: "q")', "(at: 12)", "(at: $id)"],
+    "amend": ["", '(at: "q")', "(at: $id)"],
 }
 _VARIABLES = (
     '($n: Int, $n2: Int! = 2, $s: String = "dflt", $c: Colour! = GREEN, $id: ID! = "v", '
@@ -42,12 +44,12 @@ class Writer:
         self._left = 60
         self._fragments: list[str] = []
 
-    def operation(self) -> str:
+    def operation(self, kind: OperationType = OperationType.QUERY) -> str:
         """Its text, fragments included."""
-        query = self._schema.query_type
-        assert query is not None
-        body = self._selections(query, 5)
-        return "\n".join([f"query Random{_VARIABLES} {body}", *self._fragments])
+        root = self._schema.get_root_type(kind)
+        assert root is not None
+        body = self._selections(root, 5)
+        return "\n".join([f"{kind.value} Random{_VARIABLES} {body}", *self._fragments])
 
     def _selections(self, type_: GraphQLObjectType | GraphQLInterfaceType | GraphQLUnionType, depth: int) -> str:
         chosen: list[str] = []

@@ -10,7 +10,7 @@ import strawberry
 
 from gateway.context import RequestContext
 from gateway.http.documents import DocumentCache
-from gateway.local_execution import LocalSchema, Prepared, Program, Result
+from gateway.local_execution import LocalSchema, Program, Result
 from loaders.keyed import keyed
 from loaders.scope import LoaderScope
 from schema.build import core_schema
@@ -21,7 +21,9 @@ async def run(schema: strawberry.Schema, text: str, context: Any = None, **optio
     document = DocumentCache(core_schema(schema)).get(text)
     local = LocalSchema(schema, hide_suggestions=True)
     assert isinstance(local.prepared(document, document.operation()).program({}), Program)
-    return await local.execute(document, document.operation(), {}, context or zoo.Context(0, 0), **options)
+    return await local.execute(
+        document, document.operation(), {}, zoo.Context(0, 0) if context is None else context, **options
+    )
 
 
 asked: list[list[str]] = []
@@ -155,9 +157,56 @@ async def test_variables_that_do_not_fit_are_told_and_nothing_runs() -> None:
     assert not context.calls
 
 
-async def test_mutations_run_on_graphql_core() -> None:
-    document = DocumentCache(core_schema(zoo.schema)).get("mutation { change { id } }")
-    local = LocalSchema(zoo.schema, hide_suggestions=True)
-    assert isinstance(local.prepared(document, document.operation()), Prepared)
-    result = await local.execute(document, document.operation(), {}, zoo.Context(0, 0))
-    assert result.data == {"change": {"id": "m"}}
+@strawberry.type
+class Ledger:
+    """Says what happens, in order."""
+
+    said: strawberry.Private[list[str]]
+    name: str
+
+    @strawberry.field
+    async def closed(self) -> bool:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.said.append(f"{self.name} closed")
+        return True
+
+
+@strawberry.type
+class Asking:
+    nothing: int = 0
+
+
+@strawberry.type
+class Changing:
+    @strawberry.mutation
+    async def open(self, info: strawberry.Info, name: str) -> Ledger | None:
+        said: list[str] = info.context
+        said.append(f"{name} begins")
+        await asyncio.sleep(0)
+        said.append(f"{name} opened")
+        return Ledger(said=said, name=name)
+
+    @strawberry.mutation
+    def burn(self, info: strawberry.Info, name: str) -> int:
+        info.context.append(f"{name} burnt")
+        raise ValueError(name)
+
+
+changing = strawberry.Schema(Asking, Changing)
+
+
+async def test_root_fields_of_a_mutation_run_one_after_the_other() -> None:
+    said: list[str] = []
+    result = await run(changing, 'mutation { a: open(name: "a") { closed } b: open(name: "b") { closed } }', said)
+    assert msgspec.to_builtins(result.data) == {"a": {"closed": True}, "b": {"closed": True}}
+    assert said == ["a begins", "a opened", "a closed", "b begins", "b opened", "b closed"]
+
+
+async def test_no_field_of_a_mutation_runs_after_one_that_took_the_root() -> None:
+    said: list[str] = []
+    text = 'mutation { a: open(name: "a") { closed } burn(name: "b") c: open(name: "c") { closed } }'
+    result = await run(changing, text, said)
+    assert result.data is None
+    assert [error.path for error in result.errors] == [["burn"]]
+    assert said == ["a begins", "a opened", "a closed", "b burnt"]

@@ -469,6 +469,22 @@ class Mutation:
         value: Thing | None = given(info.context, "change", thing(info.context, "m"))
         return value
 
+    @strawberry.mutation
+    async def amend(self, info: strawberry.Info, at: strawberry.ID = strawberry.ID("y")) -> Thing | None:  # noqa: B008
+        await asyncio.sleep(0)
+        value: Thing | None = given(info.context, f"amend {at}", thing(info.context, at))
+        return value
+
+    @strawberry.mutation
+    def must(self, info: strawberry.Info) -> Thing:
+        value: Thing = given(info.context, "must", thing(info.context, "n"))
+        return value
+
+    @strawberry.mutation
+    async def many(self, info: strawberry.Info) -> list[Thing | None]:
+        await asyncio.sleep(0)
+        return [given(info.context, f"many {i}", thing(info.context, str(i))) for i in range(3)]
+
 
 schema = strawberry.Schema(
     query=Query,
