@@ -199,8 +199,15 @@ def _json(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> bytes:
     return _encoder.encode(line)
 
 
-def _console(*, colors: bool) -> structlog.dev.ConsoleRenderer:
-    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+def _console(*, colors: bool) -> Processor:
+    render = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+
+    def briefly(logger: Any, method: str, line: MutableMapping[str, Any]) -> str:
+        if line.get("correlation_id") == line.get("request_id"):
+            line.pop("correlation_id", None)
+        return render(logger, method, line)
+
+    return briefly
 
 
 class _Lines:

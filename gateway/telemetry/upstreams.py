@@ -78,11 +78,11 @@ class UpstreamLog:
         )
 
     def on_served(self, event: ServedEvent) -> None:
-        """Answers that did not come from the service itself."""
+        """Answers that did not come from the service itself, for who looks closely: the request's own line says it."""
         said = None if event.served is None else _FROM_ELSEWHERE.get(event.served.by)
         if event.served is not None and said is not None:
             age_s = event.served.age_s
-            self._log.info(
+            self._log.debug(
                 said,
                 service=event.call.operation.service,
                 operation=event.call.operation.name,

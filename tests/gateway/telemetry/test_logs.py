@@ -86,7 +86,6 @@ async def test_failures_and_stale_answers_are_logged_with_their_request(lines: i
     assert [(line["event"], line.get("protocol"), line.get("code")) for line in found] == [
         ("attempt failed", "graphql", "UPSTREAM_SERVER_ERROR"),
         ("attempt failed", "rest", "UPSTREAM_SERVER_ERROR"),
-        ("served stale", None, None),
         ("request", None, None),
     ]
     assert found[-1]["degraded"][0]["reason"] == "SERVICE_UNAVAILABLE"
