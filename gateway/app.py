@@ -248,9 +248,6 @@ def configure_logs(config: Config) -> None:
     """Set logging up as the configuration says."""
     chosen = config.log.format or ("console" if config.development else "json")
     told = config.log.exception_messages
-    logs.configure(
-        json=chosen == "json",
-        level=config.log.level,
-        mask=config.log.mask,
-        exception_messages=config.development if told is None else told,
-    )
+    told = config.development if told is None else told
+    logs.configure(json=chosen == "json", level=config.log.level, mask=config.log.mask, exception_messages=told)
+    logs.adopt(config.log.level, exception_messages=told)

@@ -71,6 +71,7 @@ def run(options: argparse.Namespace) -> None:
         ws_ping_timeout=config.subscriptions.keep_alive_s,
         ws_per_message_deflate=False,  # 40 kB and more for each connection, to make small messages smaller
         access_log=False,
+        log_config=None,  # what it says goes into our log
         proxy_headers=False,  # whose word is taken for who the client is, is `identity`'s to say
         server_header=False,
         log_level="warning",

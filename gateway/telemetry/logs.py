@@ -4,6 +4,7 @@ An event passes one function here on its way to the renderer: `Finish`. Lines ar
 write, so that processes may share a stream.
 """
 
+import contextlib
 import io
 import logging
 import os
@@ -88,6 +89,32 @@ def configure(
         logger_factory=lambda *_: _Lines(stream),
         cache_logger_on_first_use=True,
     )
+
+
+def adopt(level: str, *, exception_messages: bool = False) -> None:
+    """Have what libraries log (uvicorn, asyncio) written as lines of ours, masked like them; after `configure`."""
+    root = logging.getLogger()
+    root.handlers = [_Adopted(exception_messages=exception_messages)]
+    root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
+
+
+class _Adopted(logging.Handler):
+    """Hands records of the standard library's logging on.
+
+    Only the first line of what they say: asyncio adds an exception's words on the others.
+    """
+
+    def __init__(self, *, exception_messages: bool) -> None:
+        super().__init__()
+        self._whole = exception_messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        with contextlib.suppress(Exception):  # it must not break what it tells of
+            said = record.getMessage()
+            text = said if self._whole else said.partition("\n")[0]
+            told = {"exc_info": record.exc_info[1]} if record.exc_info else {}
+            structlog.get_logger().log(record.levelno, text, logger=record.name, **told)
 
 
 class Finish:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -137,3 +138,29 @@ async def test_at_a_higher_level_a_request_leaves_no_line(lines: io.StringIO) ->
     async with running_gateway() as gateway:
         await gateway.ask('{ customer(id: "1") { name } }')
     assert parsed(lines) == []
+
+
+async def test_what_libraries_log_is_written_as_a_line_of_ours(lines: io.StringIO) -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    logs.adopt("info")
+    try:
+        logging.getLogger("uvicorn.error").info("not worth a line")
+        logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: RuntimeError('CANARY')")
+        logging.getLogger("odd").warning("%d", "not a number")
+        try:
+            raise RuntimeError("CANARY 4111111111111111")
+        except RuntimeError:
+            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+    finally:
+        root.handlers = handlers
+        root.setLevel(level)
+    first, second = parsed(lines)
+    assert (first["event"], first["level"], first["logger"]) == (
+        "Task exception was never retrieved",
+        "error",
+        "asyncio",
+    )
+    assert (second["event"], second["logger"]) == ("Exception in ASGI application", "uvicorn.error")
+    assert second["exception"].endswith("RuntimeError")
+    assert "CANARY" not in lines.getvalue()
