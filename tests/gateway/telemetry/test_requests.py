@@ -216,7 +216,7 @@ def test_no_text_can_forge_a_line_or_steer_a_terminal(json: bool) -> None:
         assert len([line for line in written.splitlines() if not line.startswith("  ")]) == 3
 
 
-async def test_no_canary_is_in_any_line_whatever_carries_it(lines: Lines, stream: io.StringIO) -> None:
+async def test_no_canary_is_in_any_line_or_page_whatever_carries_it(lines: Lines, stream: io.StringIO) -> None:
     overrides = {
         "log": {"requests": {"slow_s": 1e-6}},
         "services": {"customers": {"headers": {"x-api-key": "CANARY"}}},
@@ -234,6 +234,14 @@ async def test_no_canary_is_in_any_line_whatever_carries_it(lines: Lines, stream
             "/graphql?token=CANARY", content=b"CANARY", headers={"content-type": "application/json"}
         )
         await gateway.http.get("/graphql", params={"query": "{ customer }", "operationName": "CANARY"}, headers=sent)
+        for page in (
+            "metrics",
+            "monitoring/metrics",
+            "monitoring/performance",
+            "monitoring/circuit-breakers",
+            "health",
+        ):
+            assert "CANARY" not in (await gateway.http.get(f"/{page}", headers=sent)).text
     events = [line["event"] for line in lines()]
     assert {"slow request", "request refused", "attempt failed"} <= set(events)
     assert "CANARY" not in stream.getvalue()
