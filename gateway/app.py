@@ -181,6 +181,7 @@ def create_app(
             finally:
                 serving.runtime = None
         serving.pipeline = serving.responses = serving.identifier = None
+        logs.flush()
 
     shown = config.development if config.server.graphiql is None else config.server.graphiql
     graphiql = GraphiQL() if shown else None

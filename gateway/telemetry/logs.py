@@ -4,17 +4,21 @@ An event passes one function here on its way to the renderer: `Finish`. Lines ar
 write, so that processes may share a stream.
 """
 
+import asyncio
+import atexit
 import contextlib
 import io
 import logging
 import os
 import re
+import select
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from functools import lru_cache
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 import msgspec
 import structlog
@@ -62,6 +66,7 @@ _LEVELS = {"warn": "warning", "exception": "error", "fatal": "critical"}
 _PLAIN = frozenset({int, float, bool, type(None)})
 _SHORT = 64  # texts that come again and again: names, codes, tenants
 _MOST_CAUSES = 10
+_SOON_S = 0.05
 
 
 def configure(
@@ -82,13 +87,24 @@ def configure(
         exception_messages: write what exceptions say, not only what they are and where they come from.
     """
     renderer: Processor = _json if json else _console(colors=stream.isatty())
+    flush()
+    atexit.unregister(flush)
+    atexit.register(flush)
+    lines = _Lines(stream)
     finish = Finish(mask=mask, exception_messages=exception_messages, json=json)
     structlog.configure(
         processors=[finish, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=lambda *_: _Lines(stream),
+        logger_factory=lines,
         cache_logger_on_first_use=True,
     )
+
+
+def flush() -> None:
+    """Write what waits to be written; to be called before the event loop ends."""
+    lines = structlog.get_config()["logger_factory"]
+    if isinstance(lines, _Lines):
+        lines.flush()
 
 
 def adopt(level: str, *, exception_messages: bool = False) -> None:
@@ -238,25 +254,78 @@ def _console(*, colors: bool) -> Processor:
 
 
 class _Lines:
-    """Writes lines. What cannot be written is lost: a full disk is no reason not to answer."""
+    """Writes lines. What cannot be written is lost: a full disk is no reason not to answer.
+
+    Letting go of the interpreter's lock for a write costs more than making a line. So while an event loop runs, lines
+    of no urgency wait a moment for others: for the next warning, a full block, or `_SOON_S`. Whole lines are written,
+    not more at once than a pipe takes in one piece, so that processes may share it.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._lock = threading.Lock()
         try:
             self._file: int | None = stream.fileno()
         except (OSError, AttributeError, io.UnsupportedOperation):  # kept in memory
             self._file = None
 
-    def msg(self, line: str | bytes) -> None:
-        """Write one line at once."""
-        try:
-            if self._file is None:
-                self._stream.write((line.decode() if isinstance(line, bytes) else line) + "\n")
-                return
-            data = (line.encode() if isinstance(line, str) else line) + b"\n"
-            while data:  # once, but for signals and pipes that are full
-                data = data[os.write(self._file, data) :]
-        except (OSError, ValueError):
-            pass
+    def __call__(self, *_: Any) -> Self:
+        """Itself: all loggers write to one."""
+        return self
 
-    log = debug = info = warn = warning = error = critical = fatal = exception = msg
+    def info(self, line: str | bytes) -> None:
+        """Write one line soon."""
+        data = self._data(line)
+        with self._lock:
+            if self._size + len(data) > select.PIPE_BUF:
+                self._write()
+            first = not self._waiting
+            self._waiting.append(data)
+            self._size += len(data)
+            if self._file is not None and (not first or self._is_timed()):
+                return
+            self._write()
+
+    def msg(self, line: str | bytes) -> None:
+        """Write one line now, after those that wait."""
+        data = self._data(line)
+        with self._lock:
+            if self._size + len(data) > select.PIPE_BUF:
+                self._write()
+            self._waiting.append(data)
+            self._write()
+
+    debug = info
+    log = warn = warning = error = critical = fatal = exception = msg
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self._lock:
+            self._write()
+
+    def _is_timed(self) -> bool:
+        """Have what waits written soon; False where there is no loop to do it."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        loop.call_later(_SOON_S, self.flush)
+        return True
+
+    def _write(self) -> None:
+        if not self._waiting:
+            return
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        self._size = 0
+        with contextlib.suppress(OSError, ValueError):
+            if self._file is None:
+                self._stream.write(data.decode())
+            while self._file is not None and data:  # once, but for signals and pipes that are full
+                data = data[os.write(self._file, data) :]
+
+    @staticmethod
+    def _data(line: str | bytes) -> bytes:
+        return (line.encode() if isinstance(line, str) else line) + b"\n"

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import structlog
 from gateway.telemetry import logs
 from tests.testkit.gateway import running_gateway
 from tests.testkit.upstream import errors, status
+from tests.testkit.waiting import until_true
 
 
 @pytest.fixture
@@ -164,3 +166,35 @@ async def test_what_libraries_log_is_written_as_a_line_of_ours(lines: io.StringI
     assert (second["event"], second["logger"]) == ("Exception in ASGI application", "uvicorn.error")
     assert second["exception"].endswith("RuntimeError")
     assert "CANARY" not in lines.getvalue()
+
+
+async def test_lines_of_no_urgency_wait_for_others_but_not_long_and_in_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with path.open("w") as file:
+        logs.configure(json=True, level="info", stream=file)
+        log = structlog.get_logger()
+        log.info("first")
+        assert written(path) == []
+        log.warning("second")
+        assert written(path) == ["first", "second"]
+        for number in range(100):
+            log.info("filling", text="x" * 200, number=number)
+        assert 80 < len(written(path)) < 102  # but for the last block
+        await until_true(lambda: len(written(path)) == 102, "the rest")
+        log.info("last")
+        logs.flush()
+        assert written(path)[-1] == "last"
+        structlog.reset_defaults()
+
+
+def test_without_a_loop_each_line_is_written_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with path.open("w") as file:
+        logs.configure(json=True, level="info", stream=file)
+        structlog.get_logger().info("first")
+        assert written(path) == ["first"]
+        structlog.reset_defaults()
+
+
+def written(path: Path) -> list[str]:
+    return [json.loads(line)["event"] for line in path.read_text().splitlines()]
