@@ -35,9 +35,11 @@ from gateway.federation.engine import FederationEngine
 from gateway.federation.executor import Received, SubgraphRequest, SubgraphResponse
 from gateway.http.documents import DocumentCache
 from gateway.http.endpoint import Answer, Exchange, GraphQLEndpoint, Handler, encode
-from gateway.identity import Identifier, request_id
+from gateway.identity import CredentialIdentifier, request_id
+from gateway.identity.proxies import Proxies
 from gateway.pipeline import OperationPipeline
 from gateway.runtime import Parts, Runtime, load_schema, open_runtime
+from gateway.subscriptions.source import Source
 from gateway.telemetry import logs
 from gateway.telemetry.requests import RequestLog
 
@@ -174,6 +176,10 @@ class Constant:
         """See `Executable`."""
         return self._executed
 
+    async def subscribe(self, asked: Asked) -> Source:
+        """See `Executable`."""
+        raise NotImplementedError
+
 
 class Layers:
     """One query through one layer after the other.
@@ -203,7 +209,7 @@ class Layers:
         data = ran["data"]
         answer = Answer(data=data)
         log = RequestLog()
-        identifier = Identifier(self._config.identity, ())
+        identifier = CredentialIdentifier(self._config.identity, Proxies((), "x-forwarded-for"))
         supergraph = self._runtime.supergraph
         if supergraph is None:
             raise RuntimeError("there is no supergraph")

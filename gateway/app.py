@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import msgspec
+import strawberry
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,13 +17,17 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from clients.call import Caller
 from clients.clock import Clock, SystemClock
+from clients.timeouts import Timeouts
 from gateway import collector, identity
 from gateway.config import Config, ConfigError, FederationConfig, load
 from gateway.draining import Draining, closing
 from gateway.flights import QueryFlights, QueryKeys
+from gateway.http.batching import Batching
 from gateway.http.endpoint import Answer, Exchange, GraphQLEndpoint
 from gateway.http.graphiql import GraphiQL
+from gateway.http.safelist import Safelist
 from gateway.http.shedding import Shedding
+from gateway.http.uploads import Uploads, has_upload
 from gateway.identity import Identifier
 from gateway.identity.opening import open_identity
 from gateway.identity.operators import Operators
@@ -44,6 +49,7 @@ from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.requests import RequestLog
 from gateway.telemetry.upstreams import UpstreamLog
 from gateway.yaml_source import Finding
+from schema.build import core_schema
 
 CONFIG_VARIABLE = "BREAKWATER_CONFIG"
 SUPERGRAPH_VARIABLE = "BREAKWATER_SUPERGRAPH"
@@ -81,6 +87,10 @@ class _Serving:
         if self.responses is None:
             raise RuntimeError("the application is asked outside of its lifespan")
         return self.responses
+
+    def takes_files(self) -> bool:
+        """Whether the schema, as it is now, has a place for files."""
+        return self.runtime is not None and has_upload(self.runtime.executor.current().documents.schema)
 
 
 _GRAPHQL = "/graphql"
@@ -140,6 +150,7 @@ def create_app(
     Raises:
         SchemaError: a module of `imports` cannot be used.
         ConfigError: the schema's operations do not fit the services.
+        ManifestError: the safelist cannot be used.
     """
     schema = load_schema(config)
     clock = clock or SystemClock()
@@ -158,13 +169,25 @@ def create_app(
     )
 
     connections = Connections(config.subscriptions, clock)
+    listed = config.persisted_queries.safelist
+    safelist = None if listed is None else Safelist(listed, clock)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, object]]:
         async with AsyncExitStack() as stack:
             open_ = stack.enter_async_context
             known = await open_(open_identity(config, clock, random))
-            parts = Parts(wires, UpstreamLog(), clock, random, log.masked, on_settled, shedding.status, known.troubles)
+            parts = Parts(
+                wires,
+                UpstreamLog(),
+                clock,
+                random,
+                on_masked=log.masked,
+                on_settled=on_settled,
+                load=shedding.status,
+                identity=known.troubles,
+                safelist=safelist,
+            )
             await open_(metrics)
             runtime = await open_(open_runtime(config, schema, parts))
             await asyncio.gather(*(upstream.checked() for upstream in runtime.upstreams.values()))
@@ -191,10 +214,13 @@ def create_app(
         on_refused=log.refused,
         graphiql=graphiql,
         max_body_bytes=config.server.max_body_bytes,
+        body_timeout_s=config.server.body_timeout_s,
         request_id=identity.request_id,
         clock=clock,
         shedding=shedding,
         streams=EventStreams(serving, connections, log.masked),
+        batching=None if config.server.batching is None else Batching(config.server.batching),
+        uploads=_uploads(config, schema, serving, clock),
     )
     sockets = WebSocketEndpoint(
         serving, connections, on_error=log.masked, max_message_bytes=config.server.max_body_bytes
@@ -207,7 +233,32 @@ def create_app(
     if graphiql is not None:
         routes += graphiql.routes()
     return Application(
-        endpoint=endpoint, sockets=sockets, routes=routes, lifespan=lifespan, envelope=envelope, draining=draining
+        endpoint=_compressed(endpoint, config),
+        sockets=sockets,
+        routes=routes,
+        lifespan=lifespan,
+        envelope=envelope,
+        draining=draining,
+    )
+
+
+def _compressed(endpoint: ASGIApp, config: Config) -> ASGIApp:
+    if config.server.compression is None:
+        return endpoint
+    from gateway.http.compression import Compression  # noqa: PLC0415 - it loads a library that others need not
+
+    return Compression(endpoint, config.server.compression)
+
+
+def _uploads(config: Config, schema: strawberry.Schema, serving: _Serving, clock: Clock) -> Uploads | None:
+    """What reads files; None where no schema can have a place for them."""
+    if config.served_federation is None and not has_upload(core_schema(schema)):
+        return None
+    return Uploads(
+        config.server.uploads,
+        max_body_bytes=config.server.max_body_bytes,
+        body_timeouts=Timeouts(config.server.body_timeout_s, clock),
+        accepted=serving.takes_files,
     )
 
 

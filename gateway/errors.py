@@ -17,6 +17,7 @@ EXECUTION_CODES = (
     ("INTERNAL_SERVER_ERROR", "internal", "Something failed that is not the client's business; the log has the cause."),
     ("NULL_IN_NON_NULL_POSITION", "internal", "A resolver gave null where the schema allows none."),
     ("UNAUTHENTICATED", "authentication", "A field is not for callers that nobody vouches for; the rest is answered."),
+    ("UPLOAD_NOT_SUPPORTED", "validation", "A file was to go on to a subgraph; files stay in this process."),
     ("UPSTREAM_REPORTED_ERROR", "external_service", "An upstream reported it beside data that was used."),
 )
 """Code, category and meaning of the errors that are neither an upstream's nor the request's."""
@@ -28,6 +29,7 @@ _CATEGORIES = {
     "BAD_USER_INPUT": "validation",
     "PLANNING_FAILED": "validation",
     "PLAN_LIMIT_EXCEEDED": "validation",
+    "UPLOAD_NOT_SUPPORTED": "validation",
     "INTERNAL_SERVER_ERROR": "internal",
 }
 

@@ -59,13 +59,15 @@ class OperationPipeline:
         """
         clock = self._runtime.clock
         began = clock.now()
-        executable = self._runtime.executor.current()
         deadline = began + self._timeout_s
         # First: who may not ask learns nothing of the schema.
         caller = self._identifier.caller(exchange.scope, exchange.headers, exchange.request_id, deadline)
         if not isinstance(caller, Caller):
             caller = await caller
-        document, operation = self._document(exchange, executable)
+        persisted = self._runtime.persisted
+        text = exchange.params.require_query() if persisted is None else await persisted.text(exchange.params)
+        executable = self._runtime.executor.current()  # after whatever waits: a snapshot may be replaced meanwhile
+        document, operation = self._document(exchange, executable, text)
         formatter = ErrorFormatter(exchange.request_id, clock.wall(), self._log.masked)
         context = RequestContext(caller, self._runtime)
         params = exchange.params
@@ -86,8 +88,10 @@ class OperationPipeline:
         Raises:
             RequestError: it is not to be executed.
         """
+        persisted = self._runtime.persisted
+        text = exchange.params.require_query() if persisted is None else await persisted.text(exchange.params)
         executable = self._runtime.executor.current()
-        return executable, *self._document(exchange, executable)
+        return executable, *self._document(exchange, executable, text)
 
     async def caller(self, exchange: Exchange) -> Caller:
         """Who asks; with the deadline of something that is executed now.
@@ -112,8 +116,8 @@ class OperationPipeline:
         """What came of it, with what was not served as it should have been."""
         return self._answer(executed, context, formatter)
 
-    def _document(self, exchange: Exchange, executable: Executable) -> tuple[Document, Operation]:
-        document = executable.documents.get(exchange.params.require_query())
+    def _document(self, exchange: Exchange, executable: Executable, text: str) -> tuple[Document, Operation]:
+        document = executable.documents.get(text)
         operation = document.operation(exchange.params.operation_name)
         exchange.check_operation(operation.kind)
         return document, operation

@@ -38,6 +38,8 @@ from gateway.federation.serving import ServedSupergraph
 from gateway.federation.source import find_source
 from gateway.http.documents import DocumentCache
 from gateway.http.limits import DocumentLimitCheck, DocumentLimits
+from gateway.http.persisted import AutomaticQueries, PersistedQueries
+from gateway.http.safelist import Safelist
 from gateway.http.shedding import LoadStatus
 from gateway.identity.settings import ops_access
 from gateway.subscriptions.circuits import CircuitFeed
@@ -83,6 +85,7 @@ class Runtime:
     stores: Mapping[str, Trouble]
     credentials: Mapping[str, Trouble]
     supergraph: ServedSupergraph | None
+    persisted: PersistedQueries | None
     clock: Clock
     started_at: datetime
     measured_load: Callable[[], LoadStatus]
@@ -113,6 +116,8 @@ class Runtime:
         found |= {name: trouble() for name, trouble in self.identity.items()}
         if self.supergraph is not None:
             found["supergraph"] = self.supergraph.status.trouble
+        if self.persisted is not None:
+            found |= self.persisted.troubles()
         return found
 
     def circuit_changes(self) -> AbstractContextManager[AsyncIterator[CircuitNews]]:
@@ -134,6 +139,7 @@ class Parts:
         on_settled: called when a supergraph has been replaced and the old one is gone.
         load: of this process, read as data; without the HTTP layer there is none.
         identity: what callers are known by, and what is wrong with it.
+        safelist: the operations that clients are known to send; kept current with the runtime.
     """
 
     wires: Wires
@@ -144,6 +150,7 @@ class Parts:
     on_settled: Callable[[], None] = lambda: None
     load: Callable[[], LoadStatus] = lambda: LoadStatus(in_flight=0, limit=None, lag_s=0.0, shed=0)
     identity: Mapping[str, Trouble] = field(default_factory=dict)
+    safelist: Safelist | None = None
 
 
 def load_schema(config: Config) -> strawberry.Schema:
@@ -227,7 +234,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
                 services,
                 known=upstreams,
                 open_upstream=open_upstream,
-                make_documents=lambda engine: _documents(config, engine.api_schema),
+                make_documents=lambda engine: documents_of(config, engine.api_schema),
                 local=(local, LocalSubgraph(schema, parts.on_masked, clock)) if local else None,
                 poll_interval_s=federation.poll_interval_s,
                 last_good=Path(federation.last_good) if federation.last_good else None,
@@ -236,21 +243,26 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
                 on_drained=parts.on_settled,
             )
             await stack.enter_async_context(supergraph)
-        yield Runtime(
-            config=config,
-            executor=FederatedExecutor(
+        executor: Executor = (
+            FederatedExecutor(
                 supergraph,
                 parts.random,
                 (local, subscriber(schema, hide_suggestions=not config.development)) if local else None,
             )
             if supergraph is not None
             else StrawberryExecutor(
-                schema, _documents(config, core_schema(schema)), hide_suggestions=not config.development
-            ),
+                schema, documents_of(config, core_schema(schema)), hide_suggestions=not config.development
+            )
+        )
+        persisted = await _open_persisted(config, redis, lambda: executor.current().documents, parts, stack)
+        yield Runtime(
+            config=config,
+            executor=executor,
             services=upstreams,
             stores=stores,
             credentials=credentials,
             supergraph=supergraph,
+            persisted=persisted,
             clock=clock,
             started_at=clock.wall(),
             measured_load=parts.load,
@@ -316,7 +328,8 @@ def _is_special(config: Config, name: str) -> bool:
     return entry.auth is not None or entry.tls is not None
 
 
-def _documents(config: Config, schema: GraphQLSchema) -> DocumentCache:
+def documents_of(config: Config, schema: GraphQLSchema) -> DocumentCache:
+    """The documents that are valid for a schema, and within the limits."""
     asked = config.server.introspection
     introspection = config.development if asked is None else asked
     limits = DocumentLimits(
@@ -333,6 +346,19 @@ def _documents(config: Config, schema: GraphQLSchema) -> DocumentCache:
         suggestions=config.development,
         check_limits=DocumentLimitCheck(limits, introspection=introspection),
     )
+
+
+async def _open_persisted(
+    config: Config, redis: Store | None, documents: Callable[[], DocumentCache], parts: Parts, stack: AsyncExitStack
+) -> PersistedQueries | None:
+    """What knows documents by identifiers; None where nothing is to."""
+    persisted = config.persisted_queries
+    automatic = None if persisted.automatic is None else AutomaticQueries(persisted.automatic, redis, parts.clock)
+    if parts.safelist is not None:
+        await stack.enter_async_context(parts.safelist)
+    if automatic is None and parts.safelist is None:
+        return None
+    return PersistedQueries(automatic, parts.safelist, documents)
 
 
 async def _open_stores(config: Config, parts: Parts, stack: AsyncExitStack) -> "tuple[MemoryStore, RedisStore | None]":

@@ -4,13 +4,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from gateway.cli import check, config_schema, demo, serve, supergraph
+from gateway.cli import check, config_schema, demo, persist, serve, supergraph
 from gateway.config import ConfigError
 from gateway.federation.errors import FederationError
 from gateway.federation.source import SourceError
+from gateway.http.safelist import ManifestError
 from schema.build import SchemaError
 
-_COMMANDS = (serve, check, supergraph, config_schema, demo)
+_COMMANDS = (serve, check, supergraph, persist, config_schema, demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options) or 0)
-    except (ConfigError, SchemaError, SourceError, FederationError) as error:
+    except (ConfigError, SchemaError, SourceError, FederationError, ManifestError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

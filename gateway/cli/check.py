@@ -9,6 +9,7 @@ from clients.protocols.contract import check_documents
 from gateway.cli.supergraph import find_supergraph, in_files
 from gateway.config import Config, load
 from gateway.federation.supergraph import parse_supergraph
+from gateway.http.safelist import read_manifest
 from gateway.runtime import lent_wire, load_schema
 from schema.build import operations
 
@@ -33,11 +34,15 @@ def run(options: argparse.Namespace) -> int:
         SchemaError: a module of its imports cannot be used.
         SourceError: the supergraph, or a subgraph's SDL, cannot be had.
         FederationError: the supergraph is not usable.
+        ManifestError: the safelist cannot be used.
     """
     config = load(options.config)
     declared = dict(operations(load_schema(config)))
     found = f"{_count(len(config.services), 'service')}, {_count(len(declared), 'operation')}"
     print(f"{options.config}: valid; {found}")
+    if (safelist := config.persisted_queries.safelist) is not None:
+        listed = read_manifest(Path(safelist.file))
+        print(f"{safelist.file}: valid; {_count(len(listed.texts), 'identifier')}")
     if config.served_federation is not None and (options.upstreams or in_files(config)):
         subgraphs = parse_supergraph(find_supergraph(config).sdl).subgraphs.values()
         print(f"supergraph: valid; of {', '.join(subgraph.name for subgraph in subgraphs)}")

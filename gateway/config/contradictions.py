@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 from clients.operation import OperationError, RestRoute
 from clients.policy import PROFILES, ConcurrencyPolicy, ServicePolicy
 from gateway.auth import auth_findings
+from gateway.bodies import batching_findings
 from gateway.config.model import Config, FederationConfig, ServiceConfig
 from gateway.identity.settings import checked_headers, identity_findings, ops_findings
+from gateway.persisting import persisting_findings
 from gateway.telemetry.config import metrics_findings
 from gateway.tls import tls_findings
 from gateway.yaml_source import Finding, Path
@@ -47,6 +49,8 @@ def contradictions(config: Config, folder: FilePath) -> list[Finding]:
     if config.redis is not None and _wrong_redis_url(config.redis.url):
         findings.append(Finding(("redis", "url"), "expected a URL such as redis://host:6379/0"))
     findings += metrics_findings(config.metrics)
+    findings += batching_findings(config.server.batching, config.server.max_in_flight)
+    findings += persisting_findings(config.persisted_queries)
     for name, service in config.services.items():
         findings += _service_meaning(("services", name), service, config.federation)
         findings += _connection_meaning(("services", name), service, folder)

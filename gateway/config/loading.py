@@ -12,6 +12,7 @@ from gateway.auth import located_auth, may_be_secret
 from gateway.config.contradictions import contradictions
 from gateway.config.model import Config, SubgraphConfig
 from gateway.identity.settings import located_identity, located_ops, may_be_admin_token
+from gateway.persisting import located_persisting
 from gateway.tls import located_tls
 from gateway.validation import check
 from gateway.yaml_source import Finding, Path, read
@@ -105,6 +106,7 @@ def _located(config: Config, folder: FilePath) -> Config:
         services=services,
         identity=located_identity(config.identity, folder),
         ops=located_ops(config.ops, folder),
+        persisted_queries=located_persisting(config.persisted_queries, folder),
     )
 
 

@@ -9,7 +9,9 @@ from clients.operation import RestRoute
 from clients.policy import EndpointsPolicy, FallbackPolicy, PositiveInt, PositiveSeconds, ServicePolicy
 from clients.service import DEFAULT_FORWARD, Service
 from gateway.auth import AuthConfig, HeaderName
+from gateway.bodies import BatchingConfig, CompressionConfig, UploadsConfig
 from gateway.identity.settings import IdentityConfig, OpsConfig, RateLimitConfig
+from gateway.persisting import PersistedQueriesConfig
 from gateway.subscriptions.config import SubscriptionsConfig
 from gateway.telemetry.config import LogConfig, MetricsConfig
 from gateway.tls import TlsConfig, tls_files
@@ -31,6 +33,8 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request's deadline: what has no answer by then is null with an error. Default 30."""
     max_body_bytes: PositiveInt = 1_000_000
     """Largest request body; more is refused with 413. Default 1 MB."""
+    body_timeout_s: PositiveSeconds = 30.0
+    """A body that has not arrived by then is refused with 408. Default 30."""
     max_in_flight: Limit | None = 1_000
     """Requests answered at once; more are refused with 503 and Retry-After. Default 1,000; null turns the limit off."""
     max_loop_lag_s: PositiveSeconds | None = 0.1
@@ -45,6 +49,11 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Serve GraphiQL at /graphql. Default: in development only."""
     introspection: bool | None = None
     """Answer introspection. Default: in development only."""
+    batching: BatchingConfig | None = None
+    """Several operations in one request. Off by default; `{}` turns it on."""
+    compression: CompressionConfig | None = None
+    """Compressed answers for clients that ask for them. Off by default; `{}` turns it on."""
+    uploads: UploadsConfig = UploadsConfig()
 
     def grace_s(self, *, development: bool) -> float:
         """`shutdown_grace_s`, or its default."""
@@ -165,6 +174,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache: CacheConfig = CacheConfig()
     redis: RedisConfig | None = None
     federation: FederationConfig | None = None
+    persisted_queries: PersistedQueriesConfig = PersistedQueriesConfig()
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()
     imports: list[str] = []

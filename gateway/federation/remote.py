@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from cachetools import LRUCache
+from starlette.datastructures import UploadFile
 
 from clients.call import Answer, Call, Problem, Served, ServedBy
 from clients.errors import UpstreamError
@@ -223,3 +224,18 @@ def _entry(problem: Problem, path: Sequence[str | int]) -> dict[str, Any]:
     if problem.extensions:
         entry["extensions"] = problem.extensions
     return entry
+
+
+def refuse_files(request: SubgraphRequest, cause: Exception) -> None:
+    """Raise FetchFailed if a request failed for its files: they are in this process, and are not sent on."""
+    if any(map(_has_file, request.variables.values())):
+        message = f"{request.subgraph}: files are not sent on to subgraphs; only the gateway's own schema takes them"
+        raise FetchFailed(request.subgraph, message, "UPLOAD_NOT_SUPPORTED") from cause
+
+
+def _has_file(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_file, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_file, value))
+    return isinstance(value, UploadFile)

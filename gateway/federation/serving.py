@@ -22,7 +22,7 @@ from gateway.federation.engine import FederationEngine
 from gateway.federation.errors import FederationError, FetchFailed
 from gateway.federation.executor import Received, SubgraphFetcher, SubgraphRequest, SubgraphResponse, typed
 from gateway.federation.executor.compiled import Prepared
-from gateway.federation.remote import RemoteSubgraphs
+from gateway.federation.remote import RemoteSubgraphs, refuse_files
 from gateway.federation.source import Fetched, Source, SourceError, fetched
 from gateway.federation.supergraph import Model, parse_supergraph
 from gateway.http.documents import Document, DocumentCache
@@ -51,6 +51,7 @@ class _Fetchers:
         except FetchFailed:
             raise
         except Exception as error:
+            refuse_files(request, error)
             self._tell(error, request)
             raise
 
@@ -61,6 +62,7 @@ class _Fetchers:
         except FetchFailed:
             raise
         except Exception as error:
+            refuse_files(request, error)
             self._tell(error, request)
             raise
 

@@ -2,7 +2,8 @@
 
 A forged request works with what the browser adds by itself: cookies, HTTP authentication. Every request is one of:
 
-1. POST. It needs `Content-Type: application/json`, which a browser sends across sites only after a CORS preflight.
+1. POST. It needs `Content-Type: application/json`, which a browser sends across sites only after a CORS preflight; a
+   form with files, which a browser sends without one, needs one of `PREFLIGHT_HEADERS` instead.
 2. GET with a header that needs a preflight too: `Content-Type: application/json` or one of `PREFLIGHT_HEADERS`.
 3. GET that a browser vouches for: `Sec-Fetch-Site` says `same-origin`, or `none` for a person's own navigation.
 4. GET that no forger gains from: no `Sec-Fetch-Site`, and nothing that a browser would have added: no `Origin`, no

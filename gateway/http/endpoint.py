@@ -7,6 +7,7 @@ business; this module knows no schema.
 import ipaddress
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from random import Random
 from typing import Any, TypeAlias
 
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from clients.clock import Clock, SystemClock
 from clients.timeouts import Delays, Timeouts
 from gateway.http import csrf, params
+from gateway.http.batching import Batching, answered
 from gateway.http.disconnect import PATIENCE_S, ClientDisconnected, until_disconnected
 from gateway.http.errors import (
     BodyTimeout,
@@ -28,9 +30,11 @@ from gateway.http.errors import (
     masked_entry,
     refusal_entries,
 )
+from gateway.http.inflating import inflated
 from gateway.http.negotiation import MediaType, check_content_type, negotiate, prefers_events, prefers_html
 from gateway.http.params import GraphQLParams, ParamLimits
 from gateway.http.shedding import Shedding
+from gateway.http.uploads import Uploads
 
 
 class Exchange(msgspec.Struct, frozen=True):
@@ -123,6 +127,8 @@ class GraphQLEndpoint:
         clock: for `body_timeout_s` and the timestamps in errors.
         shedding: refuses requests when there are too many; None takes all.
         streams: answers those who would rather have an event stream; None has none.
+        batching: reads several requests in one; None takes one at a time.
+        uploads: reads requests that bring files; None takes none.
     """
 
     def __init__(
@@ -139,6 +145,8 @@ class GraphQLEndpoint:
         clock: Clock | None = None,
         shedding: Shedding | None = None,
         streams: Streams | None = None,
+        batching: Batching | None = None,
+        uploads: Uploads | None = None,
     ) -> None:
         self._handler = handler
         self._on_error = on_error
@@ -151,6 +159,8 @@ class GraphQLEndpoint:
         self._clock = clock or SystemClock()
         self._streams = streams
         self._body_timeouts = Timeouts(body_timeout_s, self._clock)
+        self._batching = batching
+        self._uploads = uploads
         self._patience = Delays(PATIENCE_S, SystemClock())  # a time of sockets, whatever a test's clock says
         self._shedding = shedding or Shedding(max_in_flight=None, max_lag_s=None, clock=self._clock, random=Random())
 
@@ -170,16 +180,25 @@ class GraphQLEndpoint:
             events = self._streams is not None and accept is not None and prefers_events(accept)
             media_type = MediaType.JSON if events else negotiate(accept)
             self._shedding.check()
-            received = self._query_string(scope, headers) if method == "GET" else await self._body(receive, headers)
-            if events and self._streams is not None:
-                exchange = self._exchange(scope, headers, received, media_type, request_id)
-                await self._streams(exchange, receive, send)
-                return
-            with self._shedding:  # only now: a client that sends slowly takes nobody's place
-                exchange = self._exchange(scope, headers, received, media_type, request_id)
-                answer = await until_disconnected(self._handler(exchange), receive, self._patience)
-                status = answer.status or media_type.status_of_result(has_data=answer.data is not msgspec.UNSET)
-                body = answer.body or encode(answer)
+            if self._uploads is not None and self._uploads.asked(method, headers):
+                reading = self._uploads.received(receive, headers, self._param_limits)
+                status, body, answer = await self._answer_form(
+                    reading, scope, receive, headers=headers, media_type=media_type, request_id=request_id
+                )
+            else:
+                received = self._query_string(scope, headers) if method == "GET" else await self._body(receive, headers)
+                if events and self._streams is not None:
+                    exchange = self._exchange(scope, headers, received, media_type, request_id)
+                    await self._streams(exchange, receive, send)
+                    return
+                if self._batching is not None and (parts := self._batching.parts(method, received)):
+                    status, body, answer = await self._answer_batch(parts, scope, receive, headers, request_id)
+                else:
+                    with self._shedding:  # only now: a client that sends slowly takes nobody's place
+                        exchange = self._exchange(scope, headers, received, media_type, request_id)
+                        answer = await until_disconnected(self._handler(exchange), receive, self._patience)
+                        status = answer.status or media_type.status_of_result(has_data=answer.data is not msgspec.UNSET)
+                        body = answer.body or encode(answer)
         except ClientDisconnected:
             return
         except RequestError as error:
@@ -198,6 +217,53 @@ class GraphQLEndpoint:
         ]
         await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": body})
+
+    async def _answer_form(
+        self,
+        reading: AbstractAsyncContextManager[GraphQLParams],
+        scope: Scope,
+        receive: Receive,
+        *,
+        headers: Mapping[str, str],
+        media_type: MediaType,
+        request_id: str,
+    ) -> tuple[int, bytes, Answer]:
+        """The answer to a request that brings files, which are there for as long as it takes."""
+        async with reading as form:
+            with self._shedding:
+                exchange = Exchange(
+                    request_id=request_id,
+                    method="POST",
+                    headers=headers,
+                    params=form,
+                    media_type=media_type,
+                    scope=scope,
+                )
+                answer = await until_disconnected(self._handler(exchange), receive, self._patience)
+                status = answer.status or media_type.status_of_result(has_data=answer.data is not msgspec.UNSET)
+                return status, answer.body or encode(answer), answer
+
+    async def _answer_batch(
+        self, parts: Sequence[bytes], scope: Scope, receive: Receive, headers: Mapping[str, str], request_id: str
+    ) -> tuple[int, bytes, Answer]:
+        """The array of answers: 200 whatever became of each (appendix Request Batching, Batching Response Format)."""
+
+        async def one(part: bytes) -> tuple[bytes, Mapping[str, str]]:
+            try:
+                exchange = self._exchange(scope, headers, part, MediaType.JSON, request_id)
+                answer = await self._handler(exchange)
+                return answer.body or encode(answer), answer.headers
+            except RequestError as error:
+                self._on_refused(error, request_id)
+                answer = self._refusal(error, request_id)
+            except Exception as error:  # noqa: BLE001  # as for a request of its own
+                self._on_error(error, request_id)
+                answer = self._masked(request_id)
+            return encode(answer), {}
+
+        with self._shedding.several(len(parts)):
+            body, shared = await until_disconnected(answered(parts, one), receive, self._patience)
+        return 200, body, Answer(headers=shared)
 
     @staticmethod
     def _check_method(method: str) -> None:
@@ -225,8 +291,13 @@ class GraphQLEndpoint:
         )
 
     async def _body(self, receive: Receive, headers: Mapping[str, str]) -> bytes:
-        """The whole body. What `Content-Length` says can only refuse it early; what arrives is counted."""
-        check_content_type(headers.get("content-type"), headers.get("content-encoding"))
+        """The whole body, decompressed."""
+        if check_content_type(headers.get("content-type"), headers.get("content-encoding")):
+            return await inflated(await self._received(receive, headers), self._max_body_bytes)
+        return await self._received(receive, headers)
+
+    async def _received(self, receive: Receive, headers: Mapping[str, str]) -> bytes:
+        """The body as it comes. What `Content-Length` says can only refuse it early; what arrives is counted."""
         stated = headers.get("content-length", "")
         if stated.isascii() and stated.isdigit() and int(stated[:20]) > self._max_body_bytes:
             raise self._too_large()

@@ -15,11 +15,15 @@ RequestError
 ├── IdentityUnavailable       503  nobody can tell just now whether the credential is good
 ├── Overloaded                503  the gateway has more to do than it can finish in time
 ├── LimitExceeded             400  the document or its variables are too large to look at
+├── PersistedQueryMismatch    400  the hash is not that of the document
 └── DocumentRejected               a well-formed request whose document cannot be executed
     ├── ParseFailed                not GraphQL
     ├── ValidationFailed           not this schema's GraphQL
     ├── OperationUnresolved        no operation of that name, or a name is needed
-    └── OperationUnsupported       a kind of operation that this transport does not carry
+    ├── OperationUnsupported       a kind of operation that this transport does not carry
+    ├── PersistedQueryNotFound     no document is known by that identifier
+    ├── PersistedQueryNotSupported documents are not known by identifiers here
+    └── OperationNotListed         not one of the safelist
 
 Messages are safe to show to a client. What is not a `RequestError` is masked by the endpoint.
 """
@@ -186,6 +190,15 @@ class LimitExceeded(RequestError):
     code = "LIMIT_EXCEEDED"
 
 
+class PersistedQueryMismatch(RequestError):
+    """The hash in `extensions.persistedQuery` is not the SHA-256 of the document beside it."""
+
+    code = "PERSISTED_QUERY_HASH_MISMATCH"
+
+    def __init__(self) -> None:
+        super().__init__("The provided sha256Hash is not that of the query.")
+
+
 class DocumentRejected(RequestError):
     """A well-formed request whose document cannot be executed: 200 as `application/json`, 400 otherwise."""
 
@@ -214,6 +227,36 @@ class OperationUnsupported(DocumentRejected):
     """This transport does not carry such an operation: a subscription over plain HTTP."""
 
     code = "OPERATION_NOT_SUPPORTED"
+
+
+class PersistedQueryNotFound(DocumentRejected):
+    """No document is known by that identifier; clients send the document, where they may."""
+
+    code = "PERSISTED_QUERY_NOT_FOUND"
+    category = "not_found"
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotFound")  # clients look for this text
+
+
+class PersistedQueryNotSupported(DocumentRejected):
+    """Documents are not known by identifiers here; clients send the document from then on."""
+
+    code = "PERSISTED_QUERY_NOT_SUPPORTED"
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotSupported")  # clients look for this text
+
+
+class OperationNotListed(DocumentRejected):
+    """The operation is not in the safelist, and only those are run."""
+
+    code = "QUERY_NOT_IN_SAFELIST"
+    category = "authorization"
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__("This operation is not in the gateway's safelist. Add it to the manifest, and deploy that.")
 
 
 def request_error_types() -> Iterator[type[RequestError]]:

@@ -144,16 +144,16 @@ def _ranges(accept: str) -> Iterator[_MediaRange]:
         yield _MediaRange(name, float(quality), 0 if kind == "*" else 1 if subtype == "*" else 2)
 
 
-def check_content_type(value: str | None, content_encoding: str | None = None) -> None:
-    """Raise `UnsupportedMediaType` unless the body is JSON in UTF-8, and says so.
+def check_content_type(value: str | None, content_encoding: str | None = None) -> bool:
+    """Whether the body is compressed with gzip; raises `UnsupportedMediaType` unless it is JSON in UTF-8 and says so.
 
     Args:
         value: the `Content-Type` header; a second one would be joined to it by a comma, and is refused. A browser
             cannot send `application/json` across sites without a preflight, so this is the CSRF check of POST as well.
-        content_encoding: the `Content-Encoding` header; only `identity` is read.
+        content_encoding: the `Content-Encoding` header; only `gzip` and `identity` are read.
     """
     if value == MediaType.JSON and content_encoding is None:  # as nearly all say it
-        return
+        return False
     if value is None or "," in value:
         raise UnsupportedMediaType("A POST request needs one Content-Type header: application/json.")
     name, parameters = _media_type(value)
@@ -161,8 +161,11 @@ def check_content_type(value: str | None, content_encoding: str | None = None) -
         raise UnsupportedMediaType("The Content-Type of a POST request must be application/json.")
     if not _is_utf8(parameters):
         raise UnsupportedMediaType("The charset of a JSON body must be utf-8.")
-    if content_encoding is not None and content_encoding.strip().lower() not in ("", "identity"):
-        raise UnsupportedMediaType("A compressed request body is not read; send it without Content-Encoding.")
+    encoding = (content_encoding or "").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        message = "The Content-Encoding of a request must be gzip, if there is one."
+        raise UnsupportedMediaType(message, headers={"accept-encoding": "gzip"})
+    return encoding.endswith("gzip")
 
 
 def is_json(content_type: str | None) -> bool:

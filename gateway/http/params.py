@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from gateway.http.errors import LimitExceeded, MalformedRequest
+from gateway.http.errors import LimitExceeded, MalformedRequest, PersistedQueryNotSupported
 
-_NAMES = ("query", "operationName", "variables", "extensions")
+_NAMES = ("query", "operationName", "variables", "extensions", "documentId")
 _NULL = b"null"
 _QUOTED_NAMES = tuple(f'"{name}"'.encode() for name in _NAMES)
 # Room for the four parameters and what clients add to addresses; more is a flood.
@@ -42,6 +42,7 @@ class GraphQLParams(msgspec.Struct, frozen=True):
         variables: decoded JSON by variable name, not yet coerced.
         extensions: decoded JSON by name, for protocol extensions.
         variables_text: `variables` as the client wrote them, where they came as JSON; tells equal requests.
+        document_id: identifier of a document that the gateway knows (GraphQL over HTTP, appendix Persisted Documents).
     """
 
     query: str | None = None
@@ -49,13 +50,21 @@ class GraphQLParams(msgspec.Struct, frozen=True):
     variables: Mapping[str, Any] = {}
     extensions: Mapping[str, Any] = {}
     variables_text: bytes | None = None
+    document_id: str | None = None
 
     def __repr__(self) -> str:
         return f"GraphQLParams({self.query!r}, {self.operation_name!r})"  # variables may be personal data
 
     def require_query(self) -> str:
-        """The document's text; raises `MalformedRequest` if there is none."""
+        """The document's text.
+
+        Raises:
+            MalformedRequest: there is none.
+            PersistedQueryNotSupported: there is an identifier in its place, and this gateway knows no documents.
+        """
         if self.query is None:
+            if self.document_id is not None or "persistedQuery" in self.extensions:
+                raise PersistedQueryNotSupported
             raise MalformedRequest('The parameter "query" is missing: it must be a string, the GraphQL document.')
         return self.query
 
@@ -67,6 +76,7 @@ class _Body(msgspec.Struct):
     operationName: str | None = None  # noqa: N815  # the protocol's name
     variables: msgspec.Raw = msgspec.Raw(_NULL)
     extensions: msgspec.Raw = msgspec.Raw(_NULL)
+    documentId: str | None = None  # noqa: N815  # the protocol's name
 
 
 _body_decoder = msgspec.json.Decoder(_Body)
@@ -101,6 +111,7 @@ def from_body(body: bytes, limits: ParamLimits | None = None) -> GraphQLParams:
         variables={} if variables == _NULL else _map("variables", variables, limits),
         extensions={} if extensions == _NULL else _map("extensions", extensions, limits),
         variables_text=variables,
+        document_id=decoded.documentId,
     )
 
 
@@ -127,6 +138,7 @@ def from_query_string(query_string: bytes, limits: ParamLimits | None = None) ->
         variables=_map("variables", variables, limits),
         extensions=_map("extensions", found.get("extensions", "null").encode(), limits),
         variables_text=variables,
+        document_id=found.get("documentId"),
     )
 
 
@@ -177,7 +189,7 @@ def _refuse_body(body: bytes, error: Exception) -> NoReturn:
         if isinstance(value, list):
             raise MalformedRequest("The body must be one JSON object; batches are not accepted.") from error
         if isinstance(value, dict):
-            for name in ("query", "operationName"):
+            for name in ("query", "operationName", "documentId"):
                 if not isinstance(value.get(name), str | None):
                     raise MalformedRequest(f'The parameter "{name}" must be a string.') from error
             _refuse_repeated(body)  # the last value, which `value` has, is right: an earlier one was not

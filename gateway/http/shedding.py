@@ -100,8 +100,11 @@ class Shedding:
         self._lag_s = 0.0
         self._measuring = False
 
-    def check(self) -> None:
+    def check(self, count: int = 1) -> None:
         """Refuse a request before anything of it is read, when it would be refused afterwards.
+
+        Args:
+            count: requests that come together.
 
         Raises:
             Overloaded: there are too many.
@@ -109,8 +112,8 @@ class Shedding:
         if self._lag is not None and not self._measuring:
             self._measuring = True
             asyncio.get_running_loop().call_soon(self._measured, self._lag, self._clock.now())
-        if self._in_flight >= (self._most if self._lag is None else self._lag.limit):
-            self._shed += 1
+        if self._in_flight + count - 1 >= (self._most if self._lag is None else self._lag.limit):
+            self._shed += count
             wait_s = self._random.randint(*_RETRY_AFTER_S)
             raise Overloaded(wait_s)
 
@@ -132,6 +135,16 @@ class Shedding:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._in_flight -= 1
+
+    @contextmanager
+    def several(self, count: int) -> Iterator[None]:
+        """Begin as many requests, all of them or none; raises Overloaded as `check` does."""
+        self.check(count)
+        self._in_flight += count
+        try:
+            yield
+        finally:
+            self._in_flight -= count
 
     def status(self) -> LoadStatus:
         """The load as it is now."""

@@ -92,7 +92,9 @@ def typed(fetcher: SubgraphFetcher) -> FetchTyped:
         return own
 
     async def converted(request: SubgraphRequest, shape: Shape) -> Received:
-        variables = msgspec.to_builtins(dict(request.variables))
+        # Representations only: what a client sent has its form already, and a file has no other.
+        made = {name: msgspec.to_builtins(request.variables[name]) for _, name in request.entities}
+        variables = {**request.variables, **made}
         response = await fetcher.fetch(msgspec.structs.replace(request, variables=variables))
         usable = None
         if not response.errors:

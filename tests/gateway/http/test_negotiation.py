@@ -198,8 +198,15 @@ def test_any_other_body_is_refused(value: str | None) -> None:
         check_content_type(value)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "x"])
-def test_a_compressed_body_is_refused(encoding: str) -> None:
+@pytest.mark.parametrize(
+    ("encoding", "compressed"), [("gzip", True), (" X-GZIP ", True), ("identity", False), ("", False), (None, False)]
+)
+def test_a_body_in_gzip_is_known_by_its_header(encoding: str | None, compressed: bool) -> None:
+    assert check_content_type("application/json", encoding) is compressed
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "identity, gzip", "x"])
+def test_a_body_compressed_in_another_way_is_refused(encoding: str) -> None:
     with pytest.raises(UnsupportedMediaType, match="Content-Encoding"):
         check_content_type("application/json", encoding)
 

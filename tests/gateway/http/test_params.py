@@ -140,6 +140,7 @@ def test_a_body_that_is_not_a_json_object_is_refused(content: bytes, message: st
         b'{"\\u0071uery":"a","quer\\u0079":"b"}',
         b'{"operationName":"a","operationName" : "b","query":"c"}',
         b'{"extensions":{},"extensions":{}}',
+        b'{"documentId":"a","query":"b","documentId":null}',
         b'{"query":1,"query":"a"}',
     ],
 )
@@ -165,7 +166,7 @@ def test_a_variable_given_twice_keeps_its_last_value() -> None:
     assert from_body(b'{"variables":{"a":1,"a":2}}').variables == {"a": 2}
 
 
-@pytest.mark.parametrize("name", ["query", "operationName", "variables", "extensions"])
+@pytest.mark.parametrize("name", ["query", "operationName", "variables", "extensions", "documentId"])
 def test_a_parameter_given_twice_in_an_address_is_refused(name: str) -> None:
     with pytest.raises(MalformedRequest, match=f'The parameter "{name}" is given twice.'):
         from_query_string(f"{name}=&x=1&x=2&{name}=".encode())

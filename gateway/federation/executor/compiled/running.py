@@ -278,4 +278,5 @@ class _Group:
 
 
 def _same(sent: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    return bool(msgspec.to_builtins(dict(sent)) == wanted)
+    # As they are first: an uploaded file has no builtin form, and is the same one.
+    return sent == wanted or bool(msgspec.to_builtins(dict(sent)) == wanted)
