@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from clients.endpoint import Endpoint
 from clients.errors import UpstreamError
+from clients.headers import Heard
 from clients.operation import Kind, Operation
 
 
@@ -80,6 +81,7 @@ class Caller(msgspec.Struct, frozen=True):
         authenticated: whether the gateway knows for certain who asks.
         scopes: what the caller may do, as its credential says; fields may require some.
         tally: what was asked of services on its behalf.
+        heard: takes the headers of upstreams' answers that the client is to get; None where it gets none.
     """
 
     request_id: str
@@ -92,6 +94,7 @@ class Caller(msgspec.Struct, frozen=True):
     authenticated: bool = False
     scopes: frozenset[str] = frozenset()
     tally: Tally = msgspec.field(default_factory=Tally)
+    heard: Heard | None = None
 
     def __repr__(self) -> str:
         return f"Caller({self.request_id!r}, tenant={self.tenant!r}, user={self.user!r})"  # no credential, no header

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clients.call import Caller, ProtocolName
+from clients.headers import Relayed, Renamed
 from clients.operation import RestRoute
 from clients.policy import EndpointsPolicy, FallbackPolicy, ServicePolicy
 from clients.transports.options import NO_TLS_FILES, TlsFiles
@@ -31,6 +32,8 @@ class Service:
         rest: base URL that REST routes are appended to; None when it has none.
         forward: lower-case names of the request's headers that it is sent; nothing else of the client's leaves.
             `authorization`, `x-tenant-id` and `x-user-id` stand for the caller's checked identity.
+        renamed: more of them, which are sent under other names or have defaults.
+        response_headers: of its answers, those that go to the client.
         headers: sent with every attempt; may hold credentials, so they are never shown.
         routes: by operation name, REST routes that replace the declared ones.
         tls: what its wire trusts and shows.
@@ -44,6 +47,8 @@ class Service:
     graphql: str | None = None
     rest: str | None = None
     forward: tuple[str, ...] = DEFAULT_FORWARD
+    renamed: tuple[Renamed, ...] = ()
+    response_headers: tuple[Relayed, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     routes: Mapping[str, RestRoute] = field(default_factory=dict)
     tls: TlsFiles = NO_TLS_FILES
@@ -63,13 +68,22 @@ class Service:
             value = caller.headers.get(name) if known is None else getattr(caller, known)
             if value is not None:
                 found[name] = value
+        for rule in self.renamed:
+            known = _OF_CALLER.get(rule.source)
+            value = caller.headers.get(rule.source) if known is None else getattr(caller, known)
+            if value is None:
+                value = rule.default
+            if value is not None:
+                found[rule.name] = value
         return found
 
     @property
     def varying(self) -> tuple[str, ...]:
-        """The forwarded headers that an answer may depend on; tenant, user and credential are told apart anyway."""
-        return tuple(name for name in self.forward if name not in _NOT_VARYING)
+        """The client's headers that an answer may depend on; tenant, user and credential are told apart anyway."""
+        sent = (*self.forward, *(rule.source for rule in self.renamed))
+        return tuple(name for name in sent if name not in _NOT_VARYING)
 
     def unseen(self, *, public: bool) -> Sequence[str]:
         """The forwarded headers that a kept answer is not told apart by."""
-        return self.forward if public else DEFAULT_FORWARD
+        renamed = (rule.name for rule in self.renamed if public or rule.source in DEFAULT_FORWARD)
+        return (*(self.forward if public else DEFAULT_FORWARD), *renamed)

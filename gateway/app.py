@@ -23,6 +23,7 @@ from gateway.config import Config, ConfigError, FederationConfig, load
 from gateway.draining import Draining, closing
 from gateway.flights import QueryFlights, QueryKeys
 from gateway.http.batching import Batching
+from gateway.http.cors import with_cors
 from gateway.http.endpoint import Answer, Exchange, GraphQLEndpoint
 from gateway.http.graphiql import GraphiQL
 from gateway.http.safelist import Safelist
@@ -99,7 +100,8 @@ _GRAPHQL = "/graphql"
 class Application(Starlette):
     """Starlette, but for the endpoint, which needs nothing of what a framework does around a route.
 
-    That costs a third of a small query. The endpoint's route is there as well, for root paths and redirects.
+    That costs a third of a small query. The endpoint's route is there as well, for root paths. Nothing is redirected:
+    the address would be made of what the client says its host is.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class Application(Starlette):
         both = [Route(_GRAPHQL, endpoint), WebSocketRoute(_GRAPHQL, sockets)]
         handlers = {HTTPException: envelope.not_routed}
         super().__init__(routes=[*both, *routes], lifespan=lifespan, exception_handlers=handlers)
+        self.router.redirect_slashes = False
         self._endpoint = endpoint
         self._draining = draining
 
@@ -233,7 +236,7 @@ def create_app(
     if graphiql is not None:
         routes += graphiql.routes()
     return Application(
-        endpoint=_compressed(endpoint, config),
+        endpoint=with_cors(_compressed(endpoint, config), config.cors),
         sockets=sockets,
         routes=routes,
         lifespan=lifespan,

@@ -9,6 +9,7 @@ from graphql import OperationType
 from msgspec.structs import replace
 
 from clients.call import Caller, ServedBy
+from clients.headers import Heard
 from clients.timeouts import Block, Timeouts
 from gateway.context import RequestContext
 from gateway.errors import ErrorFormatter
@@ -50,6 +51,7 @@ class OperationPipeline:
         self._execute_query = self._execute if flights is None else partial(self._execute_shared, flights)
         self._timeout_s = runtime.config.server.request_timeout_s
         self._timeouts = Timeouts(self._timeout_s + _RESOLVER_GRACE_S, runtime.clock)
+        self._relays = any(entry.response_headers for entry in runtime.config.services.values())
 
     async def handle(self, exchange: Exchange) -> Answer:
         """One operation. Cancelling it ends everything it began.
@@ -64,16 +66,22 @@ class OperationPipeline:
         caller = self._identifier.caller(exchange.scope, exchange.headers, exchange.request_id, deadline)
         if not isinstance(caller, Caller):
             caller = await caller
+        if self._relays:
+            caller = replace(caller, heard=Heard())
         persisted = self._runtime.persisted
         text = exchange.params.require_query() if persisted is None else await persisted.text(exchange.params)
         executable = self._runtime.executor.current()  # after whatever waits: a snapshot may be replaced meanwhile
         document, operation = self._document(exchange, executable, text)
+        costs = executable.documents.costs
+        cost = None if costs is None else costs.admit(document, operation, exchange)
         formatter = ErrorFormatter(exchange.request_id, clock.wall(), self._log.masked)
         context = RequestContext(caller, self._runtime)
         params = exchange.params
         asked = Asked(document, operation, params.variables, context, formatter, params.variables_text)
         execute = self._execute_query if operation.kind is OperationType.QUERY else self._execute
         answer = await execute(executable, asked)
+        if cost is not None:
+            answer = replace(answer, extensions={**(answer.extensions or {}), "cost": cost}, body=None)
         self._log.finished(operation, context, answer, clock.now() - began, variables=params.variables)
         return answer
 
@@ -91,7 +99,10 @@ class OperationPipeline:
         persisted = self._runtime.persisted
         text = exchange.params.require_query() if persisted is None else await persisted.text(exchange.params)
         executable = self._runtime.executor.current()
-        return executable, *self._document(exchange, executable, text)
+        document, operation = self._document(exchange, executable, text)
+        if (costs := executable.documents.costs) is not None:
+            costs.admit(document, operation, exchange)
+        return executable, document, operation
 
     async def caller(self, exchange: Exchange) -> Caller:
         """Who asks; with the deadline of something that is executed now.
@@ -159,7 +170,9 @@ class OperationPipeline:
             headers["x-query-plan"] = _one_line(str(executed.plan))
         if degraded and self._runtime.config.development and (stale := _stale(degraded)):
             headers["x-cache"] = _one_line(stale)
-        return Answer(executed.data, entries, extensions, headers=headers, plan=executed.plan)
+        heard = context.caller.heard
+        more = () if heard is None else tuple(heard.lines())
+        return Answer(executed.data, entries, extensions, headers=headers, more_headers=more, plan=executed.plan)
 
 
 def _own_headers(context: RequestContext) -> dict[str, str]:

@@ -36,6 +36,7 @@ from gateway.federation.local import LocalSubgraph
 from gateway.federation.rest_routes import require_routes
 from gateway.federation.serving import ServedSupergraph
 from gateway.federation.source import find_source
+from gateway.http.cost import Weights, cost_limit, schema_weights, supergraph_weights
 from gateway.http.documents import DocumentCache
 from gateway.http.limits import DocumentLimitCheck, DocumentLimits
 from gateway.http.persisted import AutomaticQueries, PersistedQueries
@@ -234,7 +235,9 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
                 services,
                 known=upstreams,
                 open_upstream=open_upstream,
-                make_documents=lambda engine: documents_of(config, engine.api_schema),
+                make_documents=lambda engine: documents_of(
+                    config, engine.api_schema, lambda: supergraph_weights(engine.model.document, schema)
+                ),
                 local=(local, LocalSubgraph(schema, parts.on_masked, clock)) if local else None,
                 poll_interval_s=federation.poll_interval_s,
                 last_good=Path(federation.last_good) if federation.last_good else None,
@@ -251,7 +254,9 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
             )
             if supergraph is not None
             else StrawberryExecutor(
-                schema, documents_of(config, core_schema(schema)), hide_suggestions=not config.development
+                schema,
+                documents_of(config, core_schema(schema), lambda: schema_weights(schema)),
+                hide_suggestions=not config.development,
             )
         )
         persisted = await _open_persisted(config, redis, lambda: executor.current().documents, parts, stack)
@@ -328,8 +333,8 @@ def _is_special(config: Config, name: str) -> bool:
     return entry.auth is not None or entry.tls is not None
 
 
-def documents_of(config: Config, schema: GraphQLSchema) -> DocumentCache:
-    """The documents that are valid for a schema, and within the limits."""
+def documents_of(config: Config, schema: GraphQLSchema, weights: Callable[[], Weights] | None = None) -> DocumentCache:
+    """The documents that are valid for a schema, and within the limits; without weights, whatever they cost."""
     asked = config.server.introspection
     introspection = config.development if asked is None else asked
     limits = DocumentLimits(
@@ -345,6 +350,7 @@ def documents_of(config: Config, schema: GraphQLSchema) -> DocumentCache:
         introspection=introspection,
         suggestions=config.development,
         check_limits=DocumentLimitCheck(limits, introspection=introspection),
+        costs=None if weights is None else cost_limit(config, schema, weights),
     )
 
 

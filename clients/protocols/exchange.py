@@ -80,6 +80,8 @@ class Exchange(ABC):
         except WireError as error:
             raise self.not_sent(request, error) from error
         answer = self.answer(call, request, response)
+        if (rules := self._service.response_headers) and (heard := call.caller.heard) is not None:
+            heard.take(rules, response.headers)
         keep = self.keep(call, response)
         return answer if keep is AS_POLICY else replace(answer, keep=keep)
 

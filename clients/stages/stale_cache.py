@@ -274,7 +274,7 @@ class StaleCache:
 
     def _refresh(self, call: Call, key: _Key, ids: list[bytes], run: Run[_Key]) -> None:
         """Make a call that nobody need wait for, by the policy's times alone; none when it is under way already."""
-        call = replace(call, caller=replace(call.caller, deadline=None))
+        call = replace(call, caller=replace(call.caller, deadline=None, heard=None))
         if self._flights.launch(key, call, partial(self._revalidate, ids, run)):
             self._refreshing.update(ids)
             self.figures.refreshes += 1

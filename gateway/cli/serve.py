@@ -18,7 +18,8 @@ from gateway import collector
 from gateway.app import CONFIG_VARIABLE, SUPERGRAPH_VARIABLE, WORKERS_VARIABLE, configure_logs, create_app, load_config
 from gateway.cli.numbers import count, port
 from gateway.cli.supergraph import require_supergraph
-from gateway.subscriptions.server import HttpProtocol, WebSocketProtocol
+from gateway.http.protocol import guarded
+from gateway.subscriptions.server import WebSocketProtocol
 
 # uvloop accepts one connection a socket in each turn of its loop: while it lags, clients could not even be refused.
 _ACCEPTED_IN_A_TURN = 64
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
         port=port,
         workers=options.workers,
         loop="uvloop",
-        http=HttpProtocol,
+        http=guarded(config.server.header_timeout_s, config.server.max_header_bytes),
         ws=WebSocketProtocol,
         ws_max_size=config.server.max_body_bytes,
         ws_ping_interval=config.subscriptions.keep_alive_s,

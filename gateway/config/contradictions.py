@@ -7,11 +7,14 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path as FilePath
 from urllib.parse import urlsplit
 
+from clients.headers import OF_ONE_CONNECTION, OF_ONE_MESSAGE
 from clients.operation import OperationError, RestRoute
 from clients.policy import PROFILES, ConcurrencyPolicy, ServicePolicy
 from gateway.auth import auth_findings
 from gateway.bodies import batching_findings
-from gateway.config.model import Config, FederationConfig, ServiceConfig
+from gateway.config.cors import cors_findings
+from gateway.config.headers import header_findings, sent_names
+from gateway.config.model import Config, FederationConfig, LimitsConfig, ServiceConfig
 from gateway.identity.settings import checked_headers, identity_findings, ops_findings
 from gateway.persisting import persisting_findings
 from gateway.telemetry.config import metrics_findings
@@ -19,27 +22,15 @@ from gateway.tls import tls_findings
 from gateway.yaml_source import Finding, Path
 
 _HEADER_VALUE = re.compile(r"[\t -~]*")
-# RFC 9110 §7.6.1, and what belongs to one connection or one message only
-_HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "content-length",
-        "content-type",
-        "host",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
 
 
 def contradictions(config: Config, folder: FilePath) -> list[Finding]:
     """What is wrong with a configuration whose types are right. `folder` is what file names are relative to."""
-    findings = []
+    findings = cors_findings(config.cors)
+    for key in ("max_cost", "assumed_list_size"):
+        if config.limits.cost is None and getattr(config.limits, key) != getattr(LimitsConfig(), key):
+            said = "says what nobody looks at; add cost: log or cost: enforce beside it, or remove it"
+            findings.append(Finding(("limits", key), said))
     for index, text in enumerate(config.identity.trusted_proxies):
         try:
             ip_network(text)
@@ -57,6 +48,7 @@ def contradictions(config: Config, folder: FilePath) -> list[Finding]:
         findings += _alternative_meaning(config, name, service.fallback.service)
         findings += _limits_meaning(("services", name), service, config)
         findings += _timeout_meaning(("services", name), service, config.server.request_timeout_s)
+    findings += _sharing_meaning(config)
     return findings + _federation_meaning(config)
 
 
@@ -73,10 +65,20 @@ def _callers_meaning(config: Config, folder: FilePath) -> Iterator[Finding]:
         yield Finding(("rate_limit", "shared"), "is counted in Redis; add the section redis:, or remove it")
     checked = checked_headers(config.identity, operators=operators)
     for service, entry in config.services.items():
-        for index, name in enumerate(entry.forward):
+        for index, rule in enumerate(entry.forward):
+            name = rule if isinstance(rule, str) else rule.from_
             if (instead := checked.get(name.lower())) is not None:
                 message = f"{name} is the client's word alone; {instead}"
                 yield Finding(("services", service, "forward", index), message)
+
+
+def _sharing_meaning(config: Config) -> Iterator[Finding]:
+    """Of `server.dedupe_inflight`: what is one caller's own cannot be shared."""
+    if config.server.dedupe_inflight:
+        message = "are one caller's own, and cannot go with server.dedupe_inflight; remove one of the two"
+        for name, entry in config.services.items():
+            if entry.response_headers:
+                yield Finding(("services", name, "response_headers"), message)
 
 
 def _federation_meaning(config: Config) -> list[Finding]:
@@ -109,11 +111,7 @@ def _service_meaning(path: Path, service: ServiceConfig, federation: FederationC
     for key, url in (("graphql", service.graphql), ("rest", service.rest)):
         if url is not None and (wrong := _wrong_url(url, query=key == "graphql")):
             findings.append(Finding((*path, key), wrong))
-    findings += [
-        Finding((*path, "forward", index), f"{name} belongs to one connection and is never forwarded; remove it")
-        for index, name in enumerate(service.forward)
-        if name.lower() in _HOP_BY_HOP
-    ]
+    findings += header_findings(path, service.forward, service.response_headers)
     findings += [
         Finding((*path, "headers", name), "a header cannot carry its line break or other special character; remove it")
         for name, value in service.headers.items()
@@ -161,9 +159,9 @@ def _connection_meaning(path: Path, service: ServiceConfig, folder: FilePath) ->
             service.auth,
             folder,
             timeout_s=service.timeout_s,
-            forward=service.forward,
+            forward=sent_names(service.forward),
             headers=service.headers,
-            never=_HOP_BY_HOP,
+            never=OF_ONE_CONNECTION | OF_ONE_MESSAGE,
         )
     if service.tls is not None:
         addresses = (service.graphql, service.rest, getattr(service.auth, "token_url", None))

@@ -10,6 +10,8 @@ from clients.policy import EndpointsPolicy, FallbackPolicy, PositiveInt, Positiv
 from clients.service import DEFAULT_FORWARD, Service
 from gateway.auth import AuthConfig, HeaderName
 from gateway.bodies import BatchingConfig, CompressionConfig, UploadsConfig
+from gateway.config.cors import CorsConfig
+from gateway.config.headers import ForwardRule, ResponseHeaderRule, relayed, renamed
 from gateway.identity.settings import IdentityConfig, OpsConfig, RateLimitConfig
 from gateway.persisting import PersistedQueriesConfig
 from gateway.subscriptions.config import SubscriptionsConfig
@@ -35,6 +37,10 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Largest request body; more is refused with 413. Default 1 MB."""
     body_timeout_s: PositiveSeconds = 30.0
     """A body that has not arrived by then is refused with 408. Default 30."""
+    max_header_bytes: PositiveInt = 64_000
+    """Largest request line with its headers; more is refused with 431. Default 64 kB."""
+    header_timeout_s: PositiveSeconds = 10.0
+    """Time for a request's headers, from the connection on; slower is refused with 408. Default 10."""
     max_in_flight: Limit | None = 1_000
     """Requests answered at once; more are refused with 503 and Retry-After. Default 1,000; null turns the limit off."""
     max_loop_lag_s: PositiveSeconds | None = 0.1
@@ -77,6 +83,12 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Fields, fragment spreads and inline fragments. Default 10,000; null turns the limit off."""
     max_tokens: Limit | None = 5_000
     """Tokens of the text, comments included. Default 5,000; null turns the limit off."""
+    cost: Literal["log", "enforce"] | None = None
+    """What becomes of an operation over `max_cost`: log it, or enforce the limit. Default null: nobody looks."""
+    max_cost: Limit = 1_000
+    """Cost of an operation by the sizes of its lists, `@cost` and `@listSize`; see `cost`. Default 1,000."""
+    assumed_list_size: Limit = 10
+    """Items of a list whose field has no `@listSize`, for the cost. Default 10."""
 
 
 class CacheConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,8 +143,10 @@ class ServiceConfig(ServicePolicy, frozen=True, forbid_unknown_fields=True, kw_o
     """URL of its GraphQL endpoint; asked first."""
     rest: str | None = None
     """Base URL of its REST routes; asked when GraphQL does not answer."""
-    forward: tuple[HeaderName, ...] = DEFAULT_FORWARD
+    forward: tuple[HeaderName | ForwardRule, ...] = DEFAULT_FORWARD
     """Request headers it is sent; nothing else of the client's leaves. Default: x-request-id, x-correlation-id."""
+    response_headers: tuple[HeaderName | ResponseHeaderRule, ...] = ()
+    """Headers of its answers that the client gets. Default: none."""
     headers: dict[HeaderName, str] = msgspec.field(default_factory=dict)
     """Headers sent with every call, such as an API key (write ${NAME}, not the key)."""
     auth: AuthConfig | None = None
@@ -171,6 +185,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ops: OpsConfig = OpsConfig()
     rate_limit: RateLimitConfig | None = None
     subscriptions: SubscriptionsConfig = SubscriptionsConfig()
+    cors: CorsConfig | None = None
     cache: CacheConfig = CacheConfig()
     redis: RedisConfig | None = None
     federation: FederationConfig | None = None
@@ -220,7 +235,9 @@ def _service(name: str, entry: ServiceConfig) -> Service:
         policy=ServicePolicy(**{f: getattr(entry, f) for f in ServicePolicy.__struct_fields__}),
         graphql=entry.graphql,
         rest=entry.rest,
-        forward=tuple(header.lower() for header in entry.forward),
+        forward=tuple(header.lower() for header in entry.forward if isinstance(header, str)),
+        renamed=renamed(entry.forward),
+        response_headers=relayed(entry.response_headers),
         headers={header.lower(): value for header, value in entry.headers.items()},
         routes={operation: RestRoute.parse(route) for operation, route in entry.routes.items()},
         tls=tls_files(entry.tls),

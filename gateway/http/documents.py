@@ -5,7 +5,7 @@ GraphQL specification, §5 Validation and §6.1 Executing Requests (GetOperation
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cachetools import LRUCache
 from graphql import (
@@ -24,15 +24,19 @@ from graphql import (
 from graphql.validation import ASTValidationRule
 
 from gateway.http.errors import LimitExceeded, OperationUnresolved, ParseFailed, RequestError, ValidationFailed
+from gateway.http.tokens import Tokens
 
-LimitCheck: TypeAlias = Callable[[DocumentNode], None]
-"""Raises a `RequestError` for a document that is not to be validated; runs between parse and validation."""
+if TYPE_CHECKING:
+    from gateway.http.cost import CostLimit
 
-# graphql-core ends the messages of its own limits (tokens, nesting) so, and no other syntax error's.
-_TOKENS = " tokens. Parsing aborted."
+LimitCheck: TypeAlias = Callable[[Tokens], None]
+"""Raises a `RequestError` for a document that is not to be parsed."""
+
+# graphql-core ends the message of its own limit (nesting) so, and no other syntax error's.
 _ABORTED = "Parsing aborted."
 # All that it says when its budget or the stack ends before validation does.
 _VALIDATION_ABORTED = "Validation aborted."
+_SUGGESTION = " Did you mean "
 _TOO_LARGE = "The document is too large to validate: too many fields to compare, or too long a chain of fragments."
 
 
@@ -114,6 +118,7 @@ class DocumentCache:
         suggestions: False leaves "Did you mean …?" out of messages, which would otherwise tell of the schema.
         check_limits: see `LimitCheck`.
         extra_rules: validation rules beside those of the specification.
+        costs: what operations on the schema cost, for whoever asks before they are executed; None where nobody does.
     """
 
     def __init__(
@@ -128,8 +133,10 @@ class DocumentCache:
         suggestions: bool = False,
         check_limits: LimitCheck | None = None,
         extra_rules: Sequence[type[ASTValidationRule]] = (),
+        costs: "CostLimit | None" = None,
     ) -> None:
         self.schema = schema
+        self.costs = costs
         self._max_entries = max_entries
         self._max_tokens = max_tokens
         self._max_document_chars = max_document_chars
@@ -180,23 +187,24 @@ class DocumentCache:
         self._entries[text] = (entry, size)
 
     def _prepare(self, text: str) -> Document | _Refusal:
-        try:
-            ast = parse(text, max_tokens=self._max_tokens)
-        except GraphQLSyntaxError as error:
-            if error.description.endswith(_TOKENS):
-                return _Refusal(LimitExceeded, ({**_entry(error), **self._too_many_tokens()},))
-            kind = LimitExceeded if error.description.endswith(_ABORTED) else ParseFailed
-            return _Refusal(kind, (_entry(error),))
+        tokens = Tokens(text, self._max_tokens)
+        if not tokens.complete:
+            return _Refusal(LimitExceeded, (self._too_many_tokens(),))
         if self._check_limits is not None:
             try:
-                self._check_limits(ast)
+                self._check_limits(tokens)
             except RequestError as error:
                 return _Refusal(type(error), error.errors)
+        try:
+            ast = parse(text)
+        except GraphQLSyntaxError as error:
+            kind = LimitExceeded if error.description.endswith(_ABORTED) else ParseFailed
+            return _Refusal(kind, (_entry(error),))
         errors = validate(self.schema, ast, self._rules, hide_suggestions=not self._suggestions)
         if [error.message for error in errors] == [_VALIDATION_ABORTED]:
             return _Refusal(LimitExceeded, ({"message": _TOO_LARGE},))
         if errors:
-            return _Refusal(ValidationFailed, tuple(_entry(error) for error in errors))
+            return _Refusal(ValidationFailed, tuple(self._told(errors)))
         operations = [d for d in ast.definitions if isinstance(d, OperationDefinitionNode)]
         return Document(
             text=text,
@@ -204,6 +212,17 @@ class DocumentCache:
             operations=tuple(Operation(o.name.value if o.name else None, o.operation, o) for o in operations),
             fragments={d.name.value: d for d in ast.definitions if isinstance(d, FragmentDefinitionNode)},
         )
+
+    def _told(self, errors: Sequence[GraphQLError]) -> list[Mapping[str, Any]]:
+        """An entry for each thing that is wrong, with all its places: a small document makes no large answer."""
+        entries: dict[str, dict[str, Any]] = {}
+        for error in errors:
+            # hide_suggestions leaves some: they are of the client's own words, and told as little
+            message = error.message if self._suggestions else error.message.partition(_SUGGESTION)[0]
+            entry = entries.setdefault(message, {"message": message})
+            for at in error.locations or ():
+                entry.setdefault("locations", []).append({"line": at.line, "column": at.column})
+        return list(entries.values())
 
     def _too_many_tokens(self) -> Mapping[str, Any]:
         allowed = f"{self._max_tokens:,}"

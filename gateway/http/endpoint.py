@@ -81,6 +81,7 @@ class Answer(msgspec.Struct, frozen=True):
         extensions: by name.
         status: of the response; None follows the specification for the media type.
         headers: of the response, by lower-case name, beside the endpoint's own.
+        more_headers: lines with names that may repeat.
         body: what `encode` makes of it, for many that are given the same; None: it is encoded when it is sent.
         plan: how it was found, for the log; not sent.
     """
@@ -90,6 +91,7 @@ class Answer(msgspec.Struct, frozen=True):
     extensions: Mapping[str, Any] | None = None
     status: int | None = None
     headers: Mapping[str, str] = {}
+    more_headers: Sequence[tuple[str, str]] = ()
     body: bytes | None = None
     plan: Any = None
 
@@ -215,6 +217,8 @@ class GraphQLEndpoint:
             (b"x-request-id", request_id.encode("latin-1")),
             *((name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()),
         ]
+        if answer.more_headers:
+            raw += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.more_headers]
         await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": body})
 

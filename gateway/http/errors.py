@@ -16,6 +16,7 @@ RequestError
 ├── Overloaded                503  the gateway has more to do than it can finish in time
 ├── LimitExceeded             400  the document or its variables are too large to look at
 ├── PersistedQueryMismatch    400  the hash is not that of the document
+│   └── CostExceeded               what it may cost at most is more than max_cost
 └── DocumentRejected               a well-formed request whose document cannot be executed
     ├── ParseFailed                not GraphQL
     ├── ValidationFailed           not this schema's GraphQL
@@ -197,6 +198,12 @@ class PersistedQueryMismatch(RequestError):
 
     def __init__(self) -> None:
         super().__init__("The provided sha256Hash is not that of the query.")
+
+
+class CostExceeded(LimitExceeded):
+    """What the operation may cost at most, told before it is executed, is more than `limits.max_cost`."""
+
+    code = "COST_LIMIT_EXCEEDED"
 
 
 class DocumentRejected(RequestError):

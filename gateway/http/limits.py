@@ -1,4 +1,4 @@
-"""Bounds on what one document may ask for, checked after the parse and before validation.
+"""Bounds on what one document may ask for, checked on its tokens: before the parse, which takes most of the time.
 
 Fragments count as often as they are spread, as planning and execution meet them. Each is measured once and its sums
 are used wherever it is spread, so time grows with the text, whatever the text expands to. Nothing here recurses.
@@ -7,22 +7,12 @@ are used wherever it is spread, so time grows with the text, whatever the text e
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from graphql import (
-    DocumentNode,
-    FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
-    InlineFragmentNode,
-    OperationDefinitionNode,
-    SelectionSetNode,
-    get_location,
-)
+from graphql import Source, get_location
 
 from gateway.http.errors import LimitExceeded
-
-_Executable: TypeAlias = OperationDefinitionNode | FragmentDefinitionNode
+from gateway.http.tokens import Tokens
 
 _INTROSPECTION = ("__schema", "__type")
 
@@ -78,32 +68,34 @@ class DocumentLimitCheck:
             ("max_selections", limits.max_selections, "selections"),
         )
 
-    def __call__(self, document: DocumentNode) -> None:
+    def __call__(self, tokens: Tokens) -> None:
         """Return for a document within the limits.
 
         Raises:
             LimitExceeded: with an entry for each limit that is exceeded, placed at what exceeds it most.
         """
-        sizes = list(_sizes(document, introspection=self._introspection))
+        sizes = list(_sizes(tokens, introspection=self._introspection))
         errors = []
         for index, (limit, allowed, what) in enumerate(self._bounds):
             if allowed is None or not sizes:
                 continue
             found, most = max(((size[index], position) for position, (size, _) in enumerate(sizes)), key=itemgetter(0))
             if found > allowed:
-                errors.append(_entry(limit, allowed, what, found, sizes[most][1]))
+                errors.append(
+                    _entry(limit, allowed, what, found=found, at=tokens.offset(sizes[most][1]), text=tokens.text)
+                )
         if errors:
             raise LimitExceeded(errors=errors)
 
 
-def _entry(limit: str, allowed: int, what: str, found: int, where: _Executable) -> Mapping[str, Any]:
+def _entry(limit: str, allowed: int, what: str, *, found: int, at: int, text: str) -> Mapping[str, Any]:
     shown = f"{found:,}" if found < _CEILING else f"more than {_CEILING - 1:,}"
-    entry: dict[str, Any] = {"message": f"The document has {shown} {what}; {limit} allows {allowed:,}."}
-    if where.loc is not None:
-        at = get_location(where.loc.source, where.loc.start)
-        entry["locations"] = [{"line": at.line, "column": at.column}]
-    entry["extensions"] = {"limit": limit}
-    return entry
+    place = get_location(Source(text), at)
+    return {
+        "message": f"The document has {shown} {what}; {limit} allows {allowed:,}.",
+        "locations": [{"line": place.line, "column": place.column}],
+        "extensions": {"limit": limit},
+    }
 
 
 class _Size(NamedTuple):
@@ -127,8 +119,15 @@ class _Spread(NamedTuple):
 
 @dataclass(slots=True)
 class _Own:
-    """What stands in a definition itself, and what it spreads."""
+    """What stands in a definition itself, and what it spreads.
 
+    Attributes:
+        begins: the index of its first token.
+        fragment: its name; None for an operation.
+    """
+
+    begins: int
+    fragment: str | None = None
     depth: int = 0
     aliases: int = 0
     directives: int = 0
@@ -136,32 +135,14 @@ class _Own:
     selections: int = 0
     spreads: list[_Spread] = field(default_factory=list)
 
-    def add(self, definition: _Executable, *, introspection: bool) -> None:
-        """Count one definition's own text."""
-        self.directives += len(definition.directives or ())
-        self.directives += sum(len(variable.directives or ()) for variable in definition.variable_definitions or ())
-        uncounted = introspection and _is_on_introspection(definition)
-        pending: list[tuple[SelectionSetNode, int | None]] = [(definition.selection_set, None if uncounted else 0)]
-        while pending:
-            selections, level = pending.pop()
-            self.selections += len(selections.selections)
-            for selection in selections.selections:
-                self.directives += len(selection.directives or ())
-                if isinstance(selection, FragmentSpreadNode):
-                    self.spreads.append(_Spread(selection.name.value, level))
-                elif isinstance(selection, InlineFragmentNode):
-                    pending.append((selection.selection_set, level))
-                elif isinstance(selection, FieldNode):
-                    self._add_field(selection, level)
-                    if selection.selection_set is not None:
-                        hidden = introspection and selection.name.value in _INTROSPECTION
-                        pending.append((selection.selection_set, None if hidden or level is None else level + 1))
-
-    def _add_field(self, selected: FieldNode, level: int | None) -> None:
-        self.aliases += selected.alias is not None
-        if level is not None:
-            self.root_fields += level == 0
-            self.depth = max(self.depth, level + 1)
+    def join(self, other: "_Own") -> None:
+        """Count another of the same name with it."""
+        self.depth = max(self.depth, other.depth)
+        self.aliases += other.aliases
+        self.directives += other.directives
+        self.root_fields += other.root_fields
+        self.selections += other.selections
+        self.spreads += other.spreads
 
     def total(self, fragments: Mapping[str, _Size]) -> _Size:
         """This with what it spreads, as often as it does; a fragment that is not there adds nothing."""
@@ -185,30 +166,109 @@ class _Own:
         )
 
 
-def _is_on_introspection(definition: _Executable) -> bool:
-    return isinstance(definition, FragmentDefinitionNode) and definition.type_condition.name.value.startswith("__")
+def _definitions(tokens: Tokens, *, introspection: bool) -> Iterator[_Own]:
+    """The definitions of a document, each counted by its own tokens.
+
+    A text that is no document is counted as if it were one, as far as it goes: the parser will refuse it. So are
+    definitions of types, which validation refuses.
+    """
+    words = tokens[:]
+    words += ("", "", "")  # so that there is something to look ahead at
+    index, end = 0, len(tokens)
+    while index < end:
+        own, index, hidden = _header(words, index, end, introspection=introspection)
+        index = _body(own, words, index, end, hidden=hidden, introspection=introspection)
+        yield own
 
 
-def _sizes(document: DocumentNode, *, introspection: bool) -> Iterator[tuple[_Size, _Executable]]:
-    """The size of each operation, then of each fragment by itself."""
+def _header(words: list[str], index: int, end: int, *, introspection: bool) -> tuple[_Own, int, bool]:
+    """A definition up to its first brace, the index of that, and whether the depth below does not count."""
+    own, hidden, parens = _Own(index), False, 0
+    while index < end and (parens or words[index] != "{"):
+        word = words[index]
+        if word == "@":
+            own.directives += 1
+            index += 1
+        elif word == "(":
+            parens += 1
+        elif word == ")":
+            parens -= parens > 0
+        elif word == "fragment" and words[index + 2] == "on" and not parens:
+            own.begins, own.fragment = index, words[index + 1]
+            hidden = introspection and words[index + 3].startswith("__")
+            index += 3
+        index += 1
+    return own, index, hidden
+
+
+def _body(own: _Own, words: list[str], index: int, end: int, *, hidden: bool, introspection: bool) -> int:  # noqa: PLR0912  # one for each kind of token
+    """Count the selections from the brace at `index` to the one that closes it; gives the index after that."""
+    selections = aliases = directives = root_fields = depth = 0
+    around: list[int | None] = []  # fields around the selections of each open brace; None where depth does not count
+    level: int | None = None if hidden else 0
+    below = level  # of what the next brace opens
+    while index < end:
+        word = words[index]
+        index += 1
+        if word == "{":
+            around.append(level)
+            level = below
+        elif word == "}":
+            if around:
+                level = around.pop()
+            if not around:
+                break
+        elif word == "(":
+            index = _after_arguments(words, index, end)
+        elif word == "@":
+            directives += 1
+            index += 1
+        elif word == "...":
+            selections += 1
+            below = level
+            word = words[index]
+            if word == "on":
+                index += 2
+            elif word.isidentifier():
+                own.spreads.append(_Spread(word, level))
+                index += 1
+        elif word.isidentifier():
+            selections += 1
+            if words[index] == ":":
+                aliases += 1
+                word = words[index + 1]
+                index += 2
+            below = None if level is None or (introspection and word in _INTROSPECTION) else level + 1
+            if level is not None:
+                root_fields += level == 0
+                depth = max(depth, level + 1)
+    own.selections, own.aliases, own.root_fields, own.depth = selections, aliases, root_fields, depth
+    own.directives += directives
+    return index
+
+
+def _after_arguments(words: list[str], index: int, end: int) -> int:
+    """The index after the parenthesis that closes; in arguments nothing is counted, and values have none."""
+    try:
+        return words.index(")", index, end) + 1
+    except ValueError:
+        return end
+
+
+def _sizes(tokens: Tokens, *, introspection: bool) -> Iterator[tuple[_Size, int]]:
+    """The size of each operation, then of each fragment by itself; each with the index of its first token."""
     fragments: dict[str, _Own] = {}
-    operations: list[tuple[_Own, _Executable]] = []
-    named: dict[str, _Executable] = {}
-    for definition in document.definitions:
-        if isinstance(definition, FragmentDefinitionNode):
-            own = fragments.setdefault(definition.name.value, _Own())
-            named.setdefault(definition.name.value, definition)
-        elif isinstance(definition, OperationDefinitionNode):
-            own = _Own()
-            operations.append((own, definition))
-        else:
-            continue
-        own.add(definition, introspection=introspection)
+    operations: list[_Own] = []
+    for own in _definitions(tokens, introspection=introspection):
+        if own.fragment is None:
+            operations.append(own)
+        elif (known := fragments.setdefault(own.fragment, own)) is not own:
+            known.join(own)
     totals = _totals(fragments)
-    for own, operation in operations:
-        yield own.total(totals), operation
+    for own in operations:
+        yield own.total(totals), own.begins
     for name, size in totals.items():
-        yield size._replace(root_fields=0), named[name]  # it may be spread where there is no root
+        yield size._replace(root_fields=0), fragments[name].begins  # it may be spread where there is no root
 
 
 def _totals(fragments: Mapping[str, _Own]) -> dict[str, _Size]:

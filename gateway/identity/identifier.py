@@ -9,6 +9,7 @@ import msgspec
 from starlette.types import Scope
 
 from clients.call import Caller
+from clients.headers import end_to_end
 from gateway.http.errors import Forbidden, Unauthenticated
 from gateway.identity.proxies import Proxies
 from gateway.identity.settings import ADMIN_HEADER, IdentityConfig
@@ -106,6 +107,7 @@ class CredentialIdentifier:
         correlation_id = clean_id(headers.get("x-correlation-id")) or request_id
         tenant = user = None
         scopes = self._everybody
+        sent = end_to_end(headers)
         if self._any_proxies and self._proxies.vouch_for(scope):
             tenant = _one(scope, headers, self._tenant_header)
             user = _one(scope, headers, self._user_header)
@@ -116,9 +118,9 @@ class CredentialIdentifier:
             correlation_id=correlation_id,
             tenant=tenant,
             user=user,
-            authorization=headers.get("authorization"),
+            authorization=sent.get("authorization"),
             deadline=deadline,
-            headers=headers,
+            headers=sent,
             authenticated=user is not None,
             scopes=scopes,
         )

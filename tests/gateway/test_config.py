@@ -622,3 +622,11 @@ services:
 """
     breaker = parse(text, {}).clients_services()[0].policy.breaker
     assert (breaker.window, breaker.window_s) == (None, 60)
+
+
+def test_headers_that_are_one_callers_own_do_not_go_with_shared_executions() -> None:
+    text = "server: { dedupe_inflight: true }\nservices: { crm: { graphql: 'http://crm', response_headers: [x-a] } }\n"
+    assert findings(text) == [
+        "line 2: services.crm.response_headers: are one caller's own, and cannot go with server.dedupe_inflight; "
+        "remove one of the two"
+    ]

@@ -50,6 +50,7 @@ def test_the_tree_of_refusals_has_these_codes_and_statuses() -> None:
         "PersistedQueryNotFound": ("PERSISTED_QUERY_NOT_FOUND", "not_found", 400, True),
         "PersistedQueryNotSupported": ("PERSISTED_QUERY_NOT_SUPPORTED", "validation", 400, True),
         "OperationNotListed": ("QUERY_NOT_IN_SAFELIST", "authorization", 403, True),
+        "CostExceeded": ("COST_LIMIT_EXCEEDED", "validation", 400, False),
         "ParseFailed": ("GRAPHQL_PARSE_FAILED", "validation", 400, True),
         "ValidationFailed": ("GRAPHQL_VALIDATION_FAILED", "validation", 400, True),
         "OperationUnresolved": ("OPERATION_RESOLUTION_FAILURE", "validation", 400, True),

@@ -15,6 +15,7 @@ from gateway.config import parse as parse_config
 from gateway.http import DocumentCache
 from gateway.http.errors import LimitExceeded, ValidationFailed
 from gateway.http.limits import DocumentLimitCheck, DocumentLimits
+from gateway.http.tokens import Tokens
 from tests.gateway.http.support import SchemaHandler, client, endpoint, schema
 
 NAMES = ("max_depth", "max_aliases", "max_directives", "max_root_fields", "max_selections")
@@ -24,7 +25,7 @@ OFF = DocumentLimits(None, None, None, None, None)
 def exceeded(text: str, limits: DocumentLimits | None = None, *, introspection: bool = False) -> dict[str, str]:
     """The message for each limit that the document exceeds."""
     try:
-        DocumentLimitCheck(limits, introspection=introspection)(parse(text))
+        DocumentLimitCheck(limits, introspection=introspection)(Tokens(text))
     except LimitExceeded as error:
         return {entry["extensions"]["limit"]: entry["message"] for entry in error.errors}
     return {}
@@ -128,7 +129,7 @@ def test_each_limit_can_be_turned_off_and_set_by_itself(limit: str, text: str) -
 def test_every_limit_that_is_exceeded_is_told_with_its_place() -> None:
     text = "query Small { hello }\n  query Large { " + "a: hello @skip(if: false) " * 51 + "}"
     with pytest.raises(LimitExceeded) as caught:
-        DocumentLimitCheck()(parse(text))
+        DocumentLimitCheck()(Tokens(text))
     assert [entry["extensions"] for entry in caught.value.errors] == [
         {"limit": "max_aliases"},
         {"limit": "max_directives"},
@@ -187,8 +188,16 @@ def test_nothing_hides_in_a_fragment_that_is_not_used_or_has_its_name_twice() ->
     assert "max_aliases" in exceeded(repeated % ("hello", "a: hello " * 31))
 
 
-def test_definitions_of_types_have_nothing_to_count() -> None:
+@pytest.mark.parametrize("before", ["scalar X ", '"text" type T ', "extend type T @a ", "query Q ", "1 ! "])
+def test_a_fragment_cannot_hide_behind_what_is_no_operation(before: str) -> None:
+    bomb = doubled(26).replace("fragment", before + "fragment")
+    assert "max_selections" in exceeded(bomb)
+
+
+def test_what_is_no_document_is_counted_as_far_as_it_goes() -> None:
     assert exceeded("type A { a: Int } schema { query: A }") == {}
+    assert exceeded(") } ] { a( { b } @ ... on fragment on on") == {}
+    assert "max_aliases" in exceeded("{ a: b " * 40)
 
 
 def test_the_depth_of_introspection_is_left_out_where_it_is_on() -> None:
@@ -234,7 +243,7 @@ def test_a_hundred_thousand_aliases_are_counted_where_nothing_else_refuses_them(
     [
         ("{" + "a:hello " * 100_000 + "}", None),
         ("{ hello }" + " " * 900_000, None),
-        ("{ tree " * 500 + "{ hello }" + " }" * 500, None),
+        ("{ tree " * 500 + "{ hello }" + " }" * 500, "max_depth"),
         ("{" + "hello " * 4_900 + "}", "max_root_fields"),
         ("{" + "a:hello " * 5_000 + "}", "max_tokens"),
         (doubled(26), "max_selections"),
