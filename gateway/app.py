@@ -266,7 +266,9 @@ def _uploads(config: Config, schema: strawberry.Schema, serving: _Serving, clock
 
 
 def _flights(config: Config, clock: Clock) -> QueryFlights:
-    return QueryFlights(QueryKeys(config.clients_services(), code=bool(config.imports)), clock)
+    return QueryFlights(
+        QueryKeys(config.clients_services(), code=bool(config.imports or config.access.policies)), clock
+    )
 
 
 def load_config(file: Path | None, supergraph: str | None = None) -> Config:

@@ -18,6 +18,11 @@ EXECUTION_CODES = (
     ("NULL_IN_NON_NULL_POSITION", "internal", "A resolver gave null where the schema allows none."),
     ("UNAUTHENTICATED", "authentication", "A field is not for callers that nobody vouches for; the rest is answered."),
     ("UPLOAD_NOT_SUPPORTED", "validation", "A file was to go on to a subgraph; files stay in this process."),
+    (
+        "UNAUTHORIZED_FIELD_OR_TYPE",
+        "authorization",
+        "The caller may not see the field; it is null, the rest is answered.",
+    ),
     ("UPSTREAM_REPORTED_ERROR", "external_service", "An upstream reported it beside data that was used."),
 )
 """Code, category and meaning of the errors that are neither an upstream's nor the request's."""

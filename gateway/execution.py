@@ -1,12 +1,17 @@
 """What executes an operation: programs over this process's own schema, the federation engine for a supergraph."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from random import Random
 from typing import Any, Protocol
 
 import msgspec
 import strawberry
+from graphql import GraphQLError
+from msgspec.structs import replace
 
+from gateway.access.declared import declared_rules
+from gateway.access.guard import UNAUTHORIZED, Access, Guard
 from gateway.context import RequestContext
 from gateway.errors import ErrorFormatter
 from gateway.federation.errors import PlanningError
@@ -17,7 +22,8 @@ from gateway.http.documents import Document, DocumentCache, Operation
 from gateway.http.errors import OperationUnsupported
 from gateway.local_execution import LocalSchema
 from gateway.subscriptions.federated import require_local
-from gateway.subscriptions.source import Source, open_source
+from gateway.subscriptions.source import Source, SourceRefused, open_source
+from schema.build import core_schema
 
 _NO_LABELS: frozenset[str] = frozenset()
 
@@ -59,7 +65,7 @@ class Executable(Protocol):
         """Its documents."""
         ...
 
-    async def execute(self, asked: Asked) -> Executed:
+    def execute(self, asked: Asked) -> Awaitable[Executed]:
         """Execute one operation of one of its documents."""
         ...
 
@@ -101,12 +107,55 @@ def subscriber(schema: strawberry.Schema, *, hide_suggestions: bool) -> Subscrib
     return subscribe
 
 
+async def guarded(guard: Guard, asked: Asked, execute: Callable[[Asked], Awaitable[Executed]]) -> Executed:
+    """Execute what the caller may see of an operation; what is withheld is null, with an error.
+
+    Raises:
+        Unauthorized: something is withheld, and operations are to be refused then.
+    """
+    view = await guard.view(asked.document, asked.operation, asked.context.caller)
+    if view is None:
+        return await execute(asked)
+    if view.document is None or view.operation is None:
+        data, unfit = view.without_execution(asked.variables)
+        executed = Executed(data, [asked.formatter.entry(error) for error in unfit])
+    else:
+        executed = await execute(replace(asked, document=view.document, operation=view.operation))
+    data, withheld = view.complete(executed.data, asked.variables)
+    return replace(executed, data=data, errors=[*executed.errors, *map(asked.formatter.planned, withheld)])
+
+
+async def guarded_source(guard: Guard, asked: Asked, subscribe: Subscriber) -> Source:
+    """Begin a subscription to what the caller may see; of each event, what is withheld is null, with an error.
+
+    Raises:
+        Unauthorized: as `guarded`.
+        SourceRefused: the caller may see none of it.
+    """
+    view = await guard.view(asked.document, asked.operation, asked.context.caller)
+    if view is None:
+        return await subscribe(asked)
+    if view.document is None or view.operation is None:
+        raise SourceRefused([GraphQLError(UNAUTHORIZED["message"], extensions=UNAUTHORIZED["extensions"])])
+    source = await subscribe(replace(asked, document=view.document, operation=view.operation))
+    source.complete = partial(view.complete, variables=asked.variables)
+    return source
+
+
 class StrawberryExecutor:
     """Executes on the schema of this process, whole."""
 
-    def __init__(self, schema: strawberry.Schema, documents: DocumentCache, *, hide_suggestions: bool) -> None:
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        documents: DocumentCache,
+        *,
+        hide_suggestions: bool,
+        access: Access | None = None,
+    ) -> None:
         self._subscribe = subscriber(schema, hide_suggestions=hide_suggestions)
         self._local = LocalSchema(schema, hide_suggestions=hide_suggestions)
+        self._guard = (access or Access()).guard(core_schema(schema), declared_rules(schema))
         self.documents = documents
 
     def current(self) -> Executable:
@@ -115,6 +164,11 @@ class StrawberryExecutor:
 
     async def execute(self, asked: Asked) -> Executed:
         """See `Executable`."""
+        if self._guard is not None:
+            return await guarded(self._guard, asked, self._execute)
+        return await self._execute(asked)
+
+    async def _execute(self, asked: Asked) -> Executed:
         result = await self._local.execute(asked.document, asked.operation, asked.variables, asked.context, alone=True)
         errors = result.errors
         nothing_ran = result.data is None and errors and all(error.path is None for error in errors)
@@ -124,6 +178,8 @@ class StrawberryExecutor:
 
     async def subscribe(self, asked: Asked) -> Source:
         """See `Executable`."""
+        if self._guard is not None:
+            return await guarded_source(self._guard, asked, self._subscribe)
         return await self._subscribe(asked)
 
 
@@ -157,8 +213,20 @@ class _Federated:
         self._local = local
         self.documents = snapshot.documents
 
-    async def execute(self, asked: Asked) -> Executed:
+    def execute(self, asked: Asked) -> Awaitable[Executed]:
         """See `Executable`."""
+        guard = self._snapshot.guard
+        return self._execute(asked) if guard is None else self._execute_guarded(guard, asked)
+
+    async def _execute_guarded(self, guard: Guard, asked: Asked) -> Executed:
+        """The snapshot stays open while policies are asked for, too."""
+        self._snapshot.begin()
+        try:
+            return await guarded(guard, asked, self._execute)
+        finally:
+            self._snapshot.end()
+
+    async def _execute(self, asked: Asked) -> Executed:
         snapshot = self._snapshot
         engine = snapshot.engine
         labels = active_labels(engine.model, self._random.random()) if engine.model.override_labels else _NO_LABELS
@@ -183,4 +251,6 @@ class _Federated:
         require_local(engine.model, engine.api_schema, name, asked.document, asked.operation)
         if subscriber is None:
             raise OperationUnsupported("There is no schema of this process that subscriptions could be of.")
+        if self._snapshot.guard is not None:
+            return await guarded_source(self._snapshot.guard, asked, subscriber)
         return await subscriber(asked)

@@ -27,6 +27,8 @@ from clients.transports.base import Wire
 from clients.transports.options import WireOptions
 from clients.transports.pyreqwest_wire import PyreqwestWire
 from clients.upstream import Upstream
+from gateway.access.config import AccessError, load_evaluator
+from gateway.access.guard import Access
 from gateway.auth import open_authorizer
 from gateway.checks import check_operations, subgraph_routes
 from gateway.config import Config, ConfigError
@@ -163,6 +165,10 @@ def load_schema(config: Config) -> strawberry.Schema:
     """
     schema = build_schema(config.imports, federated=config.federation is not None)
     findings = check_operations(schema, config)
+    try:
+        load_evaluator(config.access)
+    except AccessError as error:
+        findings.append(Finding(("access", "policies"), str(error)))
     if findings:
         raise ConfigError("schema", findings)
     return schema
@@ -219,6 +225,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
             upstream.start()
             return upstream
 
+        access = Access(load_evaluator(config.access), reject_unauthorized=config.access.reject_unauthorized)
         services = {s.name: s for s in config.clients_services()}
         # What stands in for another service is opened before it, and closed after it.
         for service in sorted(services.values(), key=lambda s: len(config.stand_ins(s.name))):
@@ -244,6 +251,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
                 clock=clock,
                 accept=partial(require_routes, subgraph_routes(schema, config)),
                 on_drained=parts.on_settled,
+                access=access,
             )
             await stack.enter_async_context(supergraph)
         executor: Executor = (
@@ -257,6 +265,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
                 schema,
                 documents_of(config, core_schema(schema), lambda: schema_weights(schema)),
                 hide_suggestions=not config.development,
+                access=access,
             )
         )
         persisted = await _open_persisted(config, redis, lambda: executor.current().documents, parts, stack)

@@ -1,13 +1,17 @@
-"""Fields for operators only: the state of the gateway and of its upstreams, and what acts on it."""
+"""Who may see a field or a type: operators only, or whoever meets what its directives ask for."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import strawberry
 from graphql import GraphQLError
 from strawberry.extensions import FieldExtension
 from strawberry.extensions.field_extension import AsyncExtensionResolver, SyncExtensionResolver
+from strawberry.federation.schema_directives import Authenticated, Policy, RequiresScopes
 
 from schema.context import GatewayContext
+
+ACCESS_DIRECTIVES = (Authenticated, RequiresScopes, Policy)
 
 
 class OperatorsOnly(FieldExtension):
@@ -41,3 +45,27 @@ def require_operator(context: GatewayContext) -> None:
     known = caller.authenticated
     code, category = ("FORBIDDEN", "authorization") if known else ("UNAUTHENTICATED", "authentication")
     raise GraphQLError(f"This is for operators only: {access.how}.", extensions={"code": code, "category": category})
+
+
+def authenticated() -> Authenticated:
+    """Only for callers of whom the gateway knows for certain who they are."""
+    return Authenticated()
+
+
+def requires(*scopes: str) -> RequiresScopes:
+    """Only for callers who have all of these scopes. `RequiresScopes([["a"], ["b"]])` is for either."""
+    if not scopes:
+        raise ValueError("requires() needs a scope; authenticated() asks for none")
+    return RequiresScopes(scopes=[[*scopes]])
+
+
+def policy(*policies: str) -> Policy:
+    """Only for callers who are granted all of these policies, by the callable of `access.policies`."""
+    if not policies:
+        raise ValueError("policy() needs the name of a policy")
+    return Policy(policies=[[*policies]])
+
+
+def guarded(directives: Iterable[object] | None) -> bool:
+    """Whether one of the directives asks something of callers."""
+    return any(isinstance(each, ACCESS_DIRECTIVES) for each in directives or ())

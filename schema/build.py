@@ -1,6 +1,7 @@
 """One Strawberry schema out of the modules that declare its fields."""
 
 import importlib
+import warnings
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,7 @@ from strawberry.types.base import StrawberryObjectDefinition
 from clients.operation import Operation, OperationError
 from loaders.fields import OPERATION
 from schema import circuit_changes, health, upstreams
+from schema.access import guarded
 from schema.scalars import SCALARS
 
 _ALWAYS: tuple[ModuleType, ...] = (upstreams, health, circuit_changes)
@@ -39,6 +41,7 @@ def build_schema(imports: Sequence[str] = (), *, federated: bool = False) -> str
         SchemaError: a module cannot be imported, declares no field, or its types do not fit the others.
     """
     modules = [*_ALWAYS, *(_load(name) for name in imports)]
+    _check_roots(modules)
     try:
         roots = {
             name: merge_types(name, tuple(found))
@@ -50,9 +53,21 @@ def build_schema(imports: Sequence[str] = (), *, federated: bool = False) -> str
             return strawberry.federation.Schema(
                 **_roots(roots), types=_entities(modules), federation_version="2.7", config=config
             )
-        return strawberry.Schema(**_roots(roots), config=config)
+        with warnings.catch_warnings():
+            # Keys have no meaning here, and may stay; who may see what is enforced by gateway.access.
+            warnings.filterwarnings("ignore", "Federation directive found in schema")
+            return strawberry.Schema(**_roots(roots), config=config)
     except Exception as error:
         raise SchemaError(f"the schema of {', '.join(m.__name__ for m in modules)} is not valid: {error}") from error
+
+
+def _check_roots(modules: Sequence[ModuleType]) -> None:
+    """A root type's own directives are lost when the modules' become one; those that guard something must not be."""
+    for module in modules:
+        for name in ("Query", "Mutation", "Subscription"):
+            definition = getattr(getattr(module, name, None), "__strawberry_definition__", None)
+            if guarded(getattr(definition, "directives", None)):
+                raise SchemaError(f"{module.__name__}.{name} is guarded as a whole; guard its fields, one by one")
 
 
 def _roots(roots: dict[str, type]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from clients.headers import OF_ONE_CONNECTION, OF_ONE_MESSAGE
 from clients.operation import OperationError, RestRoute
 from clients.policy import PROFILES, ConcurrencyPolicy, ServicePolicy
+from gateway.access.config import access_findings
 from gateway.auth import auth_findings
 from gateway.bodies import batching_findings
 from gateway.config.cors import cors_findings
@@ -42,6 +43,7 @@ def contradictions(config: Config, folder: FilePath) -> list[Finding]:
     findings += metrics_findings(config.metrics)
     findings += batching_findings(config.server.batching, config.server.max_in_flight)
     findings += persisting_findings(config.persisted_queries)
+    findings += access_findings(config.access)
     for name, service in config.services.items():
         findings += _service_meaning(("services", name), service, config.federation)
         findings += _connection_meaning(("services", name), service, folder)

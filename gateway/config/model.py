@@ -8,6 +8,7 @@ import msgspec
 from clients.operation import RestRoute
 from clients.policy import EndpointsPolicy, FallbackPolicy, PositiveInt, PositiveSeconds, ServicePolicy
 from clients.service import DEFAULT_FORWARD, Service
+from gateway.access.config import AccessConfig
 from gateway.auth import AuthConfig, HeaderName
 from gateway.bodies import BatchingConfig, CompressionConfig, UploadsConfig
 from gateway.config.cors import CorsConfig
@@ -186,6 +187,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate_limit: RateLimitConfig | None = None
     subscriptions: SubscriptionsConfig = SubscriptionsConfig()
     cors: CorsConfig | None = None
+    access: AccessConfig = AccessConfig()
     cache: CacheConfig = CacheConfig()
     redis: RedisConfig | None = None
     federation: FederationConfig | None = None

@@ -18,6 +18,8 @@ from clients.policy import ServicePolicy
 from clients.service import Service
 from clients.subgraph import Shape
 from clients.upstream import Upstream
+from gateway.access.guard import Access, Guard
+from gateway.access.rules import supergraph_rules
 from gateway.federation.engine import FederationEngine
 from gateway.federation.errors import FederationError, FetchFailed
 from gateway.federation.executor import Received, SubgraphFetcher, SubgraphRequest, SubgraphResponse, typed
@@ -80,7 +82,12 @@ class Snapshot:
     """
 
     def __init__(
-        self, engine: FederationEngine, documents: DocumentCache, upstreams: Mapping[str, Upstream], found: Fetched
+        self,
+        engine: FederationEngine,
+        documents: DocumentCache,
+        upstreams: Mapping[str, Upstream],
+        found: Fetched,
+        guard: Guard | None = None,
     ) -> None:
         self.engine = engine
         self.documents = documents
@@ -88,6 +95,7 @@ class Snapshot:
         self.found = found
         self.plans_asked = 0
         self.plans_made = 0
+        self.guard = guard
         self._running = 0
         self._idle: asyncio.Event | None = None
 
@@ -163,6 +171,7 @@ class ServedSupergraph:
         clock: all time comes from it.
         accept: raises a FederationError when what else is configured does not fit a supergraph.
         on_drained: called when a replaced supergraph is no longer in use.
+        access: decides what callers may see; by default nobody is granted a policy.
     """
 
     def __init__(
@@ -179,6 +188,7 @@ class ServedSupergraph:
         clock: Clock,
         accept: Callable[[Model], None] | None = None,
         on_drained: Callable[[], None] = lambda: None,
+        access: Access | None = None,
     ) -> None:
         self._source = source
         self._services = services
@@ -191,6 +201,7 @@ class ServedSupergraph:
         self._clock = clock
         self._accept = accept
         self._on_drained = on_drained
+        self._access = access or Access()
         self._log = structlog.get_logger("supergraph")
         self._stacks: dict[str, AsyncExitStack] = {}
         self._draining: dict[asyncio.Task[None], _Drain] = {}
@@ -319,7 +330,8 @@ class ServedSupergraph:
                 upstreams[service.name] = self._open_upstream(service, stack)
             remote = RemoteSubgraphs(upstreams, model.possible_types)
             engine = FederationEngine(model, _Fetchers(self._local, remote))
-            snapshot = Snapshot(engine, self._make_documents(engine), upstreams, found)
+            guard = self._access.guard(engine.api_schema, supergraph_rules(model))
+            snapshot = Snapshot(engine, self._make_documents(engine), upstreams, found, guard)
         except BaseException:
             await _close(opened.values())
             raise

@@ -5,6 +5,7 @@ RequestError
 ├── Unauthenticated           401  no credential where one is needed, or one that is not good
 ├── Forbidden                 403  the credential does not allow it
 ├── CrossSiteRequest          403  a browser may have been made to send it
+├── Unauthorized              403  the operation selects what its caller may not see
 ├── MethodNotAllowed          405  neither GET nor POST, or a mutation over GET
 ├── NotAcceptable             406  no media type of `Accept` is one we write
 ├── BodyTimeout               408  the body did not arrive in time
@@ -90,6 +91,14 @@ class CrossSiteRequest(RequestError):
     """A page of another site may have made a browser send this; see `gateway.http.csrf`."""
 
     code = "CSRF_PREVENTED"
+    category = "authorization"
+    status = 403
+
+
+class Unauthorized(RequestError):
+    """The operation selects what its caller may not see, and such operations are refused (`reject_unauthorized`)."""
+
+    code = "UNAUTHORIZED_FIELD_OR_TYPE"
     category = "authorization"
     status = 403
 

@@ -121,7 +121,9 @@ class Responses:
             try:
                 with self._shedding.counted(), self._pipeline.timeout():
                     result = await source.execute(event, context)
-                executed = Executed(result.data, [formatter.entry(error) for error in result.errors or ()])
+                data, withheld = source.complete(result.data)
+                errors = [formatter.entry(error) for error in result.errors or ()]
+                executed = Executed(data, [*errors, *map(formatter.planned, withheld)])
             except TimeoutError:
                 executed = self._pipeline.late(formatter)
             return self._pipeline.answer(executed, context, formatter)

@@ -3,7 +3,7 @@
 GraphQL specification, §6.2.3 Subscription: CreateSourceEventStream and ExecuteSubscriptionEvent are graphql-core's.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
 from typing import Any
 
 import strawberry
@@ -28,12 +28,25 @@ class SourceRefused(Exception):
         self.errors = errors
 
 
+Complete = Callable[[Any], tuple[Any, list[dict[str, Any]]]]
+"""Makes the data of what was executed that of what was asked for; gives entries for errors as well."""
+
+
+def _complete(data: Any) -> tuple[Any, list[dict[str, Any]]]:
+    return data, []
+
+
 class Source:
-    """One subscription: `events` are to be read once, to their end or `aclose`d."""
+    """One subscription: `events` are to be read once, to their end or `aclose`d.
+
+    Attributes:
+        complete: for the data of each event's answer.
+    """
 
     def __init__(self, executor: Executor[Any], events: AsyncIterable[Any]) -> None:
         self._executor = executor
         self._events = events
+        self.complete: Complete = _complete
 
     async def events(self) -> AsyncGenerator[Any, None]:
         """What the field's generator yields; it is closed with this one.

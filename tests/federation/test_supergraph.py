@@ -186,9 +186,17 @@ def test_a_broken_supergraph_is_refused_with_the_place_at_fault(sdl: str, messag
             supergraph(
                 "type Query { a: Int }",
                 "a",
-                links='@link(url: "https://specs.apollo.dev/policy/v0.1", for: SECURITY)',
+                links='@link(url: "https://specs.apollo.dev/secrecy/v0.1", for: SECURITY)',
             ),
-            "the feature 'policy' (for: SECURITY)",
+            "the feature 'secrecy' (for: SECURITY)",
+        ),
+        (
+            supergraph(
+                "type Query { a: Int }",
+                "a",
+                links='@link(url: "https://specs.apollo.dev/policy/v2.0", for: SECURITY)',
+            ),
+            "the feature 'policy' v2.0",
         ),
     ],
 )

@@ -28,7 +28,8 @@ Resolve = Callable[[dict[str, Any]], Any]
 """Finds an entity by its representation."""
 
 _LINK = """extend schema @link(
-  url: "https://specs.apollo.dev/federation/v2.7", import: ["@key", "@external", "@requires", "@shareable", "@override"]
+  url: "https://specs.apollo.dev/federation/v2.7"
+  import: ["@key", "@external", "@requires", "@shareable", "@override", "@authenticated", "@requiresScopes", "@policy"]
 )
 """
 _MACHINERY = """

@@ -35,6 +35,7 @@ from graphql import (
     print_ast,
 )
 
+from gateway.access.requirement import ARGUMENTS
 from gateway.federation.composition.fieldsets import FieldSetError, Select, parse_field_set
 from gateway.federation.composition.joined import Arguments, FieldNode, JoinedSchema
 from gateway.federation.composition.model import BUILT_IN_SCALARS, Subgraph
@@ -46,7 +47,6 @@ from gateway.federation.errors import SupergraphError
 # The first version with every directive that a supergraph carries.
 _FEDERATION = "https://specs.apollo.dev/federation/v2.9"
 _DESCRIBING = frozenset({"deprecated", "specifiedBy", "oneOf"})
-_ACCESS_CONTROL = frozenset({"authenticated", "requiresScopes", "policy"})
 _Node = TypeVar("_Node", bound=Node)
 _Object = ObjectTypeDefinitionNode | InterfaceTypeDefinitionNode
 
@@ -235,7 +235,7 @@ class _Extraction:
         for each in directives or ():
             name = each.name.value
             carried = self._joined.carried.get(name)
-            if carried is not None and (is_guarded or carried not in _ACCESS_CONTROL):
+            if carried is not None and (is_guarded or carried not in ARGUMENTS):
                 found.append(_with(each, name=self._name(carried)))
             elif carried is None and (name in _DESCRIBING or name in self._definitions):
                 found.append(each)

@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 from graphql import ConstDirectiveNode, DirectiveNode, DocumentNode, SchemaDefinitionNode, SchemaExtensionNode
 from graphql.utilities import value_from_ast_untyped
 
+from gateway.access.requirement import ARGUMENTS
 from gateway.federation.errors import SupergraphError, UnsupportedFeature
 
 _JOIN_VERSIONS = frozenset({"v0.2", "v0.3", "v0.4", "v0.5"})
-_SUPPORTED = frozenset({"link", "core", "join", "inaccessible", "tag"})
+_SUPPORTED = frozenset({"link", "core", "join", "inaccessible", "tag", *ARGUMENTS})
+_ACCESS_VERSIONS = frozenset({"v0.1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ def read_features(document: DocumentNode) -> dict[str, Feature]:
         if feature_.purpose and feature_.name not in _SUPPORTED:
             name = f"the feature {feature_.name!r} (for: {feature_.purpose})"
             raise UnsupportedFeature(name, "remove it from the subgraphs and compose again")
+        if feature_.name in ARGUMENTS and feature_.version not in _ACCESS_VERSIONS:
+            name = f"the feature {feature_.name!r} {feature_.version}"
+            raise UnsupportedFeature(name, "compose it again with v0.1 of it")
     return features
 
 

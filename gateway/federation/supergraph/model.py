@@ -7,6 +7,7 @@ from typing import Any
 
 from graphql import DocumentNode, OperationType
 
+from gateway.access.requirement import Requirement
 from gateway.federation.supergraph.field_sets import FieldSet, parse_field_set
 
 
@@ -54,11 +55,15 @@ class JoinField:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of the supergraph. ``type`` is printed, ``named_type`` its innermost name."""
+    """One field of the supergraph. ``type`` is printed, ``named_type`` its innermost name.
+
+    ``access`` is what callers must meet to see it.
+    """
 
     name: str
     type: str
     joins: tuple[JoinField, ...] = ()
+    access: Requirement | None = None
 
     @property
     def named_type(self) -> str:
@@ -68,7 +73,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """One named type and what each subgraph knows of it; mappings are keyed by ``graph``."""
+    """One named type and what each subgraph knows of it; mappings are keyed by ``graph``.
+
+    ``access`` is what callers must meet to see anything of it.
+    """
 
     name: str
     kind: Kind
@@ -79,6 +87,7 @@ class Type:
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)
     fields: Mapping[str, Field] = field(default_factory=dict)
     inaccessible: bool = False
+    access: Requirement | None = None
 
     @property
     def abstract(self) -> bool:

@@ -22,6 +22,7 @@ from graphql import (
     print_ast,
 )
 
+from gateway.access.requirement import ARGUMENTS, Requirement, requirement
 from gateway.federation.errors import SupergraphError, UnsupportedFeature
 from gateway.federation.supergraph.features import Feature, arguments_of, read_features
 from gateway.federation.supergraph.field_sets import parse_field_set
@@ -62,6 +63,11 @@ class _Reader:
         self.document = document
         self.features = read_features(document)
         self.join = self.features["join"]
+        self.access_control = {
+            feature.directive(name): (name, argument)
+            for name, argument in ARGUMENTS.items()
+            if (feature := self.features.get(name)) is not None
+        }
         self.definitions = {
             node.name.value: node for node in document.definitions if isinstance(node, TypeDefinitionNode)
         }
@@ -148,6 +154,7 @@ class _Reader:
             members=self._members(node, graphs),
             fields=self._fields(node),
             inaccessible=self._inaccessible(node.directives),
+            access=self._access(node.directives, name),
         )
 
     def _possible_types(self, name: str) -> frozenset[str]:
@@ -198,11 +205,23 @@ class _Reader:
                 feature = f"@{self.join.directive('field')}(contextArguments:) on {where}"
                 raise UnsupportedFeature(feature, "pass the value as an argument instead of @fromContext")
             joins.append(_join_field(join, self._graph(join, where) if join.get("graph") else None))
-        return Field(node.name.value, print_ast(node.type), tuple(joins))
+        return Field(node.name.value, print_ast(node.type), tuple(joins), self._access(node.directives, where))
 
     def _inaccessible(self, directives: Iterable[ConstDirectiveNode] | None) -> bool:
         feature = self.features.get("inaccessible")
         return feature is not None and any(True for _ in self._named(directives, feature, "inaccessible"))
+
+    def _access(self, directives: Iterable[ConstDirectiveNode] | None, where: str) -> Requirement | None:
+        applied = []
+        for directive in directives or ():
+            if directive.name.value in self.access_control:
+                name, argument = self.access_control[directive.name.value]
+                applied.append((name, arguments_of(directive).get(argument) if argument else None))
+        try:
+            return requirement(applied)
+        except ValueError as error:
+            msg = f"{where} asks for something unknown of its callers: {error}."
+            raise SupergraphError(msg) from error
 
 
 def _join_field(values: dict[str, object], graph: str | None) -> JoinField:

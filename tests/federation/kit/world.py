@@ -75,7 +75,7 @@ class WorldFetcher:
         self.answers = answers or {}
         self.requests: list[SubgraphRequest] = []
         self._graphs = {subgraph.name: graph for graph, subgraph in model.subgraphs.items()}
-        self._schemas = {graph: _subgraph_schema(model, graph) for graph in model.subgraphs}
+        self.schemas = {graph: _subgraph_schema(model, graph) for graph in model.subgraphs}
 
     async def fetch(self, request: SubgraphRequest) -> SubgraphResponse:
         self.requests.append(request)
@@ -85,7 +85,7 @@ class WorldFetcher:
 
     def _answer(self, request: SubgraphRequest) -> SubgraphResponse:
         graph = self._graphs[request.subgraph]
-        schema = self._schemas[graph]
+        schema = self.schemas[graph]
         problems = validate(schema, parse(request.document))
         if problems:
             raise FetchFailed(request.subgraph, f"{problems[0].message} in {request.document}", "INVALID_DOCUMENT")
@@ -101,14 +101,26 @@ class WorldFetcher:
         return SubgraphResponse(result.data, [error.formatted for error in result.errors or ()])
 
 
-def monolith(model: Model, world: World, document: str, variables: Mapping[str, Any] | None = None) -> Any:
-    """The answer of one server that has everything."""
+def monolith(
+    model: Model,
+    world: World,
+    document: str,
+    variables: Mapping[str, Any] | None = None,
+    before: Callable[[GraphQLResolveInfo[Any]], None] = lambda _info: None,
+) -> Any:
+    """The answer of one server that has everything. ``before`` is called before each field, and may raise."""
+    resolve = _Resolver(model, world, None, frozenset())
+
+    def resolver(thing: Thing, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
+        before(info)
+        return resolve(thing, info, **arguments)
+
     return graphql_sync(
         derive_api_schema(model),
         document,
         Thing({}),
         variable_values=dict(variables or {}),
-        field_resolver=_Resolver(model, world, None, frozenset()),
+        field_resolver=resolver,
         type_resolver=_type_of,
     )
 

@@ -19,7 +19,9 @@ from clients.service import Service
 from clients.stores.memory import MemoryStore
 from clients.transports import HttpxWire, Wire, WireResponse
 from clients.upstream import Upstream
+from gateway.access.guard import Access
 from gateway.context import RequestContext
+from gateway.execution import FederatedExecutor
 from gateway.federation.composition import Subgraph, compose
 from gateway.federation.errors import SupergraphError
 from gateway.federation.executor import SubgraphRequest, SubgraphResponse
@@ -27,6 +29,7 @@ from gateway.federation.serving import ServedSupergraph, Snapshot
 from gateway.federation.source import Fetched, FileSource, Source, SourceError, fetched
 from gateway.http.documents import DocumentCache
 from tests.testkit.clock import ManualClock
+from tests.testkit.execution import answer_of
 from tests.testkit.upstream import ScriptedUpstream, hang, status
 from tests.testkit.waiting import until_true
 
@@ -509,3 +512,53 @@ async def test_a_fetch_that_breaks_is_logged_and_costs_its_fields(bench: Bench) 
         assert [(line["event"], str(line["exc_info"])) for line in logs] == [
             ("fetch failed unexpectedly", "the password is 1234")
         ]
+
+
+# --- who may see what ------------------------------------------------------------------------------------------------
+
+
+def guarded(url: str, directive: str) -> str:
+    """A supergraph of one field that is guarded."""
+    link = (
+        'extend schema @link(url: "https://specs.apollo.dev/federation/v2.6", import: ["@authenticated", "@policy"]) '
+    )
+    result = compose([Subgraph("a", url, f"{link} type Query {{ x: Int {directive} }}")])
+    assert result.supergraph_sdl is not None, result.errors
+    return result.supergraph_sdl
+
+
+async def test_what_a_newer_supergraph_guards_is_guarded_from_then_on(bench: Bench) -> None:
+    async with scripted() as (a,):
+        a.graphql.behave(answered(x=7))
+        url = a.graphql.url
+        async with bench.serve(Listed(supergraph(a=(url, "x")), guarded(url, "@authenticated"))) as served:
+            executor = FederatedExecutor(served, Random(1))
+            assert await answer_of(executor, Caller("r", "c"), "{ x }") == {"data": {"x": 7}}
+            assert await served.reload()
+            withheld = await answer_of(executor, Caller("r", "c"), "{ x }")
+            assert withheld["data"] == {"x": None}
+            assert len(a.graphql.calls) == 1
+            assert await answer_of(executor, Caller("r", "c", authenticated=True), "{ x }") == {"data": {"x": 7}}
+
+
+async def test_a_request_whose_policies_are_being_looked_up_keeps_its_snapshot(bench: Bench) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def grant(policies: frozenset[str], _caller: Caller) -> frozenset[str]:
+        asked.set()
+        await go_on.wait()
+        return policies
+
+    async with scripted() as (a,):
+        a.graphql.behave(answered(x=7))
+        old = guarded(a.graphql.url, '@policy(policies: [["p"]])')
+        new = supergraph(b=("http://127.0.0.1:9/b", "y"))
+        async with bench.serve(Listed(old, new), access=Access(grant)) as served:
+            executor = FederatedExecutor(served, Random(1))
+            asking = asyncio.create_task(answer_of(executor, Caller("r", "c"), "{ x }"))
+            await asked.wait()
+            assert await served.reload()
+            await bench.clock.settle()
+            go_on.set()
+            assert await asking == {"data": {"x": 7}}
+            await until_true(lambda: a.graphql.url not in bench.open_urls, "the old wire to be closed")

@@ -36,6 +36,7 @@ def test_the_tree_of_refusals_has_these_codes_and_statuses() -> None:
         "Unauthenticated": ("UNAUTHENTICATED", "authentication", 401, False),
         "Forbidden": ("FORBIDDEN", "authorization", 403, False),
         "CrossSiteRequest": ("CSRF_PREVENTED", "authorization", 403, False),
+        "Unauthorized": ("UNAUTHORIZED_FIELD_OR_TYPE", "authorization", 403, False),
         "MethodNotAllowed": ("METHOD_NOT_ALLOWED", "validation", 405, False),
         "NotAcceptable": ("NOT_ACCEPTABLE", "validation", 406, False),
         "BodyTimeout": ("REQUEST_TIMEOUT", "network", 408, False),

@@ -6,17 +6,15 @@ Source: specs.apollo.dev: authenticated, requiresScopes and policy, v0.1.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from gateway.access.requirement import ARGUMENTS, Requirement, requirement
 from gateway.federation.composition.errors import Problems
 from gateway.federation.composition.fieldsets import parse_field_set, resolve
-from gateway.federation.composition.merging.applied import conjunction, merge_applied
+from gateway.federation.composition.merging.applied import merge_applied
 from gateway.federation.composition.merging.context import MergeContext
 from gateway.federation.composition.model import Applied, Kind
 from gateway.federation.composition.supergraph import MergedField, MergedType, Supergraph
 from gateway.federation.composition.typerefs import named
-
-ACCESS_CONTROL = ("authenticated", "requiresScopes", "policy")
 
 
 def raise_to_interfaces(context: MergeContext) -> None:
@@ -39,45 +37,12 @@ def _raised(coordinate: str, sources: Sequence[tuple[str, Sequence[Applied]]], c
 
 
 def _access(directives: Sequence[Applied]) -> list[Applied]:
-    return [each for each in directives if each.is_known and each.name in ACCESS_CONTROL]
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """What callers must meet: all three, each of the two lists by one of its sets."""
-
-    is_authenticated: bool = False
-    scopes: tuple[frozenset[str], ...] = ()
-    policies: tuple[frozenset[str], ...] = ()
-
-    def covers(self, other: "Requirement") -> bool:
-        """Whether meeting this one always meets the other."""
-        return (
-            (self.is_authenticated or not other.is_authenticated)
-            and _implies(self.scopes, other.scopes)
-            and _implies(self.policies, other.policies)
-        )
-
-
-def _implies(mine: tuple[frozenset[str], ...], theirs: tuple[frozenset[str], ...]) -> bool:
-    return not theirs or (bool(mine) and all(any(other <= each for other in theirs) for each in mine))
+    return [each for each in directives if each.is_known and each.name in ARGUMENTS]
 
 
 def _requirement(*directives: Sequence[Applied]) -> Requirement:
     applied = [each for group in directives for each in _access(group)]
-
-    def sets(name: str, argument: str) -> tuple[frozenset[str], ...]:
-        merged: list[list[str]] | None = None
-        for each in applied:
-            if each.name == name:
-                merged = each.value(argument) if merged is None else conjunction(merged, each.value(argument))
-        return tuple(frozenset(each) for each in merged or ())
-
-    return Requirement(
-        any(each.name == "authenticated" for each in applied),
-        sets("requiresScopes", "scopes"),
-        sets("policy", "policies"),
-    )
+    return requirement((each.name, each.value(ARGUMENTS[each.name] or "")) for each in applied) or Requirement()
 
 
 def check_required_access(supergraph: Supergraph, problems: Problems) -> None:

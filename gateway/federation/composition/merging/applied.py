@@ -7,11 +7,12 @@ meet what every subgraph asks), costs take the greatest value.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from itertools import product
+from functools import reduce
 from typing import Any
 
 from graphql import parse_const_value
 
+from gateway.access.requirement import both
 from gateway.federation.composition.merging.context import MergeContext
 from gateway.federation.composition.model import Applied
 
@@ -70,19 +71,10 @@ def _with(applied: Applied, values: dict[str, Any]) -> Applied:
     return Applied(applied.name, args)
 
 
-def conjunction(left: list[list[str]], right: list[list[str]]) -> list[list[str]]:
-    """Both of two requirements, each "any of these sets, all within one"; sets that others imply are left out."""
-    both = {frozenset(a) | frozenset(b) for a, b in product(left, right)}
-    minimal = [each for each in both if not any(other < each for other in both)]
-    return sorted(sorted(each) for each in minimal)
-
-
 def _merge_sets(argument: str) -> Callable[[Sequence[Applied]], Applied]:
     def merge(distinct: Sequence[Applied]) -> Applied:
-        required: list[list[str]] = distinct[0].value(argument)
-        for each in distinct[1:]:
-            required = conjunction(required, each.value(argument))
-        return _with(distinct[0], {argument: required})
+        required = reduce(both, (tuple(map(frozenset, each.value(argument))) for each in distinct))
+        return _with(distinct[0], {argument: [sorted(each) for each in required]})
 
     return merge
 

@@ -1,10 +1,10 @@
 """Directives that GraphQL's locations allow and federation does not."""
 
+from gateway.access.requirement import ARGUMENTS
 from gateway.federation.composition.fieldsets import FieldSet, FieldSetError, On, parse_field_set
 from gateway.federation.composition.model import Applied, Kind, TypeDef
 from gateway.federation.composition.rules.reporter import Reporter, at
 
-_ACCESS_CONTROL = ("authenticated", "requiresScopes", "policy")
 _UNSUPPORTED = ("context", "fromContext")
 
 
@@ -67,7 +67,7 @@ def _check_access_control(reporter: Reporter) -> None:
     for parent in reporter.schema.types.values():
         if parent.kind is not Kind.INTERFACE and not parent.is_interface_object:
             continue
-        for name in _ACCESS_CONTROL:
+        for name in ARGUMENTS:
             if parent.has(name):
                 message = f'"{parent.name}" is an interface and carries @{name}'
                 reporter.error("AUTH_REQUIREMENTS_APPLIED_ON_INTERFACE", parent.name, message, parent.line)
