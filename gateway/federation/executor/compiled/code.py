@@ -18,6 +18,11 @@ from gateway.federation.planner.plan import FetchPath, InputField
 
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
+Share = Callable[[Any], list[Any]]
+
+_ENOUGH = 200
+"""Objects that tell what the others are like. Looking for equal ones among 1,000 different ones takes 100 µs."""
+
 
 class Rare(Exception):  # an event, not a failure
     """Something is not as the program expects it."""
@@ -51,10 +56,13 @@ def finder(root: Position, path: FetchPath) -> Callable[[Any], list[Any]]:
     return function.make("find")
 
 
-def collector(root: Position, aim: Aim, names: Sequence[str], made: Any, *, exact: bool) -> Callable[..., bool]:
-    """`collect(root, seen, made, indices, objects)`: representations of the objects at a path, each distinct one once.
+def collector(
+    root: Position, aim: Aim, names: Sequence[str], made: Any, *, exact: bool, share: Share | None
+) -> Callable[..., bool]:
+    """`collect(root, shared, seen, made, indices, objects)`: representations of the objects at a path.
 
-    It adds each object and the index of its representation, and gives False when one cannot be asked for.
+    It adds each distinct representation once, each object with the index of its own, and gives False when an object
+    cannot be asked for.
 
     Args:
         root: the operation's positions.
@@ -62,10 +70,14 @@ def collector(root: Position, aim: Aim, names: Sequence[str], made: Any, *, exac
         names: of the inputs of representations.
         made: the class of representations.
         exact: inputs that are equal in Python are equal in JSON.
+        share: of the objects at the path, where equal ones become one.
     """
-    function = _Function(["def collect(root, seen, made, indices, objects):"])
+    function = _Function(["def collect(root, shared, seen, made, indices, objects):"])
     function.names.update({"Made": made, "encode": _encode})
-    _, depth = _walk(root, aim.target.path, function)
+    if share is None:
+        _, depth = _walk(root, aim.target.path, function)
+    else:
+        depth = _shared(function, aim, share)
     pad = "    " * depth
     values = [f"v{index}" for index in range(len(names))]
     for each in aim.target.inputs:
@@ -85,6 +97,67 @@ def collector(root: Position, aim: Aim, names: Sequence[str], made: Any, *, exac
         "    return True",
     ]
     return function.make("collect")
+
+
+def _shared(function: _Function, aim: Aim, share: Share) -> int:
+    """Lines that bring each object that stands for equal ones into `o`; gives how deep to indent what follows."""
+    function.names.update({"share": share, "AT": aim.position})
+    function.lines += [
+        "    there = shared.get(AT)",
+        "    if there is None: there = shared[AT] = share(root)",
+        "    for o in there:",
+    ]
+    if aim.types >= aim.position.types:
+        return 2
+    types = function.refer("TYPES", aim.types)
+    function.lines.append(f"        if o.{aim.position.slots[TYPENAME].attribute} in {types}:")
+    return 3
+
+
+def sharer(root: Position, position: Position, path: Sequence[str]) -> Share:
+    """`share(root)`: puts one object in the place of all equal ones at a position, and gives those that are left.
+
+    All objects instead, as soon as it shows that most of them are different.
+    """
+    function = _Function(["def share(root):", "    found = {}", "    one = found.setdefault", "    count = 0"])
+    function.names.update({"find": finder(root, tuple(path)), "ENOUGH": _ENOUGH})
+    parent, depth = _walk(root, tuple(path[:-1]), function)
+    pad = "    " * depth
+    slot = parent.slots[path[-1]]
+    (creator,) = position.creators
+    values = "".join(f"p.{each.attribute}, " for each in position.slots.values() if creator in each.fillers)
+    to = f"o.{slot.attribute}"
+    give_up = f"{pad}    if count >= ENOUGH and len(found) * 2 > count: return find(root)"
+    if _list_depth(slot.type):
+        function.lines += [
+            f"{pad}t = {to}",
+            f"{pad}if t:",
+            f"{pad}    for n, p in enumerate(t):",
+            f"{pad}        if p: t[n] = one(({values}), p)",
+            f"{pad}    count += len(t)",
+            give_up,
+        ]
+    else:
+        function.lines += [
+            f"{pad}p = {to}",
+            f"{pad}if p:",
+            f"{pad}    {to} = one(({values}), p)",
+            f"{pad}    count += 1",
+            give_up,
+        ]
+    function.lines.append("    return list(found.values())")
+    return function.make("share")
+
+
+def lists(root: Position, path: Sequence[str]) -> tuple[int, int]:
+    """How many lists a path leads through, and how many at its end."""
+    depths = []
+    position = root
+    for key in path:
+        slot = position.slots[key]
+        depths.append(_list_depth(slot.type))
+        position = slot.below or position
+    return sum(depths), depths[-1] if depths else 0
 
 
 def exact(aim: Aim) -> bool:

@@ -106,6 +106,7 @@ class _Builder:
                 self._need(aim)
         for position in list(root.positions()):
             self._check(position)
+        _share(aim for found in asked.values() for each in found for aim in each.aims)
         return Layout(root, groups, _needs(plan, groups), asked, entered)
 
     # What the client asked for
@@ -359,6 +360,25 @@ class _Builder:
             if said is (directive.name.value == "skip"):
                 return False
         return True
+
+
+def _share(aims: Iterable[Aim]) -> None:
+    """Let equal objects be one where they come with built-in leaves alone, and nothing is for some of them only.
+
+    Making them one costs as much as asking for them once, so they have to be asked for at least twice.
+    """
+    by_position: dict[Position, list[Aim]] = {}
+    for aim in aims:
+        by_position.setdefault(aim.position, []).append(aim)
+    for position, found in by_position.items():
+        brought = [slot for slot in position.slots.values() if position.creators & slot.fillers.keys()]
+        position.shared = (
+            len(found) > 1
+            and len(position.creators) == 1
+            and bool(brought)
+            and all(slot.exact and slot.below is None for slot in brought)
+            and all(aim.certain for aim in found)
+        )
 
 
 def _exact(type_: GraphQLOutputType) -> bool:

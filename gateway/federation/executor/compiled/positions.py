@@ -92,6 +92,7 @@ class Position:
         creators: the sources that the objects come with. With several, the first to arrive brings the object, and the
             others add to it.
         aliases: by source, what comes under other keys.
+        shared: equal objects become one before requests are made about them.
     """
 
     path: str
@@ -101,6 +102,7 @@ class Position:
     slots: dict[str, Slot] = field(default_factory=dict)
     creators: set[Source] = field(default_factory=set)
     aliases: dict[Source, list[Alias]] = field(default_factory=dict)
+    shared: bool = False
 
     def add(
         self,

@@ -10,12 +10,12 @@ from graphql import GraphQLSchema
 from clients.subgraph import Shape
 from gateway.federation.executor.compiled import code
 from gateway.federation.executor.compiled.layout import NotCompiled, lay_out
-from gateway.federation.executor.compiled.positions import ROOT, Aim, Asked, Layout, Position, Slot, Source
+from gateway.federation.executor.compiled.positions import ROOT, Aim, Asked, Layout, Position, Slot, Source, places
 from gateway.federation.executor.compiled.structs import Structs, data, filled_by, representation
 from gateway.federation.planner.plan import Plan, Request
 from gateway.federation.supergraph.model import Model
 
-Collect = Callable[[Any, dict[Any, int], list[Any], list[int], list[Any]], bool]
+Collect = Callable[[Any, dict[Position, list[Any]], dict[Any, int], list[Any], list[int], list[Any]], bool]
 Absorb = Callable[[Sequence[int], Sequence[Any], Sequence[Any]], None]
 Rename = Callable[[Sequence[Any]], None]
 
@@ -107,6 +107,11 @@ class _Compiler:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._structs = Structs()
+        self._shares = {
+            position: code.sharer(layout.root, position, path)
+            for position, path in places(layout.root)
+            if position.shared and _worth_sharing(layout.root, path)
+        }
 
     def program(self) -> Program:
         return Program(
@@ -128,8 +133,8 @@ class _Compiler:
         )
 
     def _step(self, request: Request, after: tuple[int, ...], waits: int) -> Step:
-        places = request.entities[0].targets[0].path if request.entities else request.path
-        path = tuple(segment for segment in places if isinstance(segment, str))
+        place = request.entities[0].targets[0].path if request.entities else request.path
+        path = tuple(segment for segment in place if isinstance(segment, str))
         asked = self._layout.asked.get(request.id)
         if asked is None:
             made, root = self._root(request, self._layout.entered[request.id])
@@ -176,7 +181,9 @@ class _Compiler:
                 decode = msgspec.json.Decoder(list[kind]).decode  # type: ignore[valid-type]  # made at run time
             steps.append(
                 AimStep(
-                    collect=code.collector(self._layout.root, aim, names, made, exact=exact),
+                    collect=code.collector(
+                        self._layout.root, aim, names, made, exact=exact, share=self._shares.get(aim.position)
+                    ),
                     absorb=code.absorber(slots, [slot.attribute for slot in (filled[0] if alike else slots)], source),
                     decode=decode,
                     rename=code.renamer(aim.position, source),
@@ -186,6 +193,12 @@ class _Compiler:
         if not alike:
             return msgspec.Raw, entities
         return list[self._structs.answer(aims[0].position, source, aims[0].types)], entities  # type: ignore[misc]
+
+
+def _worth_sharing(root: Position, path: Sequence[str]) -> bool:
+    """Lists inside lists repeat their objects; one list seldom does."""
+    through, last = code.lists(root, path)
+    return through > 1 and last <= 1
 
 
 def _leaves(aim: Aim, slots: Sequence[Slot], source: Source) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway.federation.executor.compiled.code import Rare
+from gateway.federation.executor.compiled.positions import Position
 from gateway.federation.executor.compiled.program import EntityStep, Program, RootStep, Step
 from gateway.federation.executor.fetcher import (
     FetchTyped,
@@ -101,6 +102,7 @@ class _Run:
         self._context = context
         self._sent: dict[int, _Sent] = {}
         self._asked: set[int] = set()
+        self._shared: dict[Position, list[Any]] = {}
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def group(self, steps: tuple[Step, ...]) -> None:
@@ -169,7 +171,7 @@ class _Run:
         for aim in entities.aims:
             indices: list[int] = []
             objects: list[Any] = []
-            if not aim.collect(self.root, seen, batch.made, indices, objects):
+            if not aim.collect(self.root, self._shared, seen, batch.made, indices, objects):
                 raise Rare
             batch.places.append((indices, objects))
         return batch
