@@ -12,7 +12,7 @@ from clients.subgraph import Shape
 from clients.upstream import Upstream
 from gateway.errors import ErrorFormatter, OnMasked
 from gateway.federation.errors import FetchFailed
-from gateway.federation.executor import Received, SubgraphRequest, SubgraphResponse
+from gateway.federation.executor import Received, SubgraphRequest, SubgraphResponse, plain_variables
 from gateway.http.documents import DocumentCache
 from gateway.http.errors import RequestError
 from gateway.local_execution import LocalSchema
@@ -54,7 +54,7 @@ class LocalSubgraph:
 
     async def fetch_typed(self, request: SubgraphRequest, shape: Shape) -> Received:
         """See `TypedFetcher`. The schema's objects are not the response's: those are decoded, and checked by that."""
-        data, errors = await self._executed(request, msgspec.to_builtins(dict(request.variables)))
+        data, errors = await self._executed(request, plain_variables(request))
         text = _encode(data)
         usable = None
         if not errors:

@@ -30,6 +30,7 @@ def test_counts_since_the_start_may_outgrow_an_int() -> None:
         if str(it.type).rstrip("!") == "Int"
     }
     assert ints == {
+        "CircuitChange.missed",
         "CircuitWindow.calls",
         "CircuitWindow.failed",
         "CircuitWindow.maxCalls",

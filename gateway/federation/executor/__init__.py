@@ -8,6 +8,7 @@ from gateway.federation.executor.fetcher import (
     SubgraphRequest,
     SubgraphResponse,
     TypedFetcher,
+    plain_variables,
     typed,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "SubgraphResponse",
     "TypedFetcher",
     "execute_plan",
+    "plain_variables",
     "typed",
 ]

@@ -85,6 +85,15 @@ FetchTyped = Callable[[SubgraphRequest, Shape], Awaitable[Received]]
 """`TypedFetcher.fetch_typed`."""
 
 
+def plain_variables(request: SubgraphRequest) -> dict[str, Any]:
+    """A request's variables without objects of ours: representations become maps.
+
+    What a client sent is left as it is: it has its form already, and a file has no other.
+    """
+    made = {name: msgspec.to_builtins(request.variables[name]) for _, name in request.entities}
+    return {**request.variables, **made}
+
+
 def typed(fetcher: SubgraphFetcher) -> FetchTyped:
     """`fetch_typed` of any fetcher: data of one that does not decode by itself goes through JSON."""
     own: FetchTyped | None = getattr(fetcher, "fetch_typed", None)
@@ -92,10 +101,7 @@ def typed(fetcher: SubgraphFetcher) -> FetchTyped:
         return own
 
     async def converted(request: SubgraphRequest, shape: Shape) -> Received:
-        # Representations only: what a client sent has its form already, and a file has no other.
-        made = {name: msgspec.to_builtins(request.variables[name]) for _, name in request.entities}
-        variables = {**request.variables, **made}
-        response = await fetcher.fetch(msgspec.structs.replace(request, variables=variables))
+        response = await fetcher.fetch(msgspec.structs.replace(request, variables=plain_variables(request)))
         usable = None
         if not response.errors:
             try:
