@@ -9,6 +9,7 @@ from starlette.types import Scope
 from clients.auth import Secret
 from clients.call import Caller
 from clients.clock import Clock
+from gateway.http.endpoint import headers_of
 from gateway.http.errors import Forbidden, RateLimited, RequestError, Unauthenticated
 from gateway.identity.identifier import Identifier, request_id
 from gateway.identity.proxies import counted_as
@@ -92,7 +93,7 @@ class Operators:
         if identifier is None:
             return Unauthenticated("The gateway is not ready to tell who asks.")
         try:
-            headers = _headers(scope)
+            headers = headers_of(scope)
             found = identifier.caller(scope, headers, request_id(headers), self._clock.now())
             caller: Caller = await found if isinstance(found, Awaitable) else found
         except RequestError as error:
@@ -105,12 +106,3 @@ class Operators:
     async def is_operator(self, scope: Scope) -> bool:
         """Whether whoever asks is an operator."""
         return await self.refusal(scope) is None
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    """By lower-case name. Several of one name are joined, so that none of them passes for the only one."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
