@@ -40,6 +40,7 @@ class Service:
         fallback: what answers when neither protocol does.
         endpoints: where it is, when that is more than one place.
         address: connections go to this IP address, whatever the URLs' host; Host and TLS name stay the host's.
+        show_errors: what it says of its own errors is for clients; otherwise nobody is told its words.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Service:
     fallback: FallbackPolicy = field(default_factory=FallbackPolicy)
     endpoints: EndpointsPolicy | None = None
     address: str | None = None
+    show_errors: bool = False
 
     def url(self, protocol: ProtocolName) -> str | None:
         """Where it is asked over this protocol; None when it is not."""

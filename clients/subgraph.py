@@ -209,8 +209,15 @@ _entity_lists = msgspec.json.Decoder(dict[str, list[msgspec.Raw] | None])  # eac
 _NULL = b"null"
 
 
-def read_subgraph_answer(call: Call, body: bytes) -> SubgraphAnswer:
+def read_subgraph_answer(
+    call: Call, body: bytes, told: Callable[[list[Problem]], list[Problem]] = lambda problems: problems
+) -> SubgraphAnswer:
     """Read an answer as far as it has to be.
+
+    Args:
+        call: that is answered.
+        body: of the response.
+        told: the errors it reports as they may be told.
 
     Raises:
         msgspec.ValidationError: not a GraphQL response, or not one entity for each representation. Errors that are
@@ -218,7 +225,7 @@ def read_subgraph_answer(call: Call, body: bytes) -> SubgraphAnswer:
         msgspec.DecodeError: not JSON.
     """
     envelope = _envelope.decode(body)
-    errors = [_error(each) for each in envelope.errors or ()]
+    errors = told([_error(each) for each in envelope.errors]) if envelope.errors else []
     has_data = bytes(envelope.data) != _NULL
     if has_data and not bytes(envelope.data).startswith(b"{"):
         raise msgspec.ValidationError("expected an object - at `$.data`")

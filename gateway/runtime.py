@@ -252,6 +252,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
                 accept=partial(require_routes, subgraph_routes(schema, config)),
                 on_drained=parts.on_settled,
                 access=access,
+                show_errors=config.development,
             )
             await stack.enter_async_context(supergraph)
         executor: Executor = (

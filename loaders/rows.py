@@ -82,13 +82,18 @@ def row_mapping(kind: type, *, within: tuple[type, ...] = ()) -> RowMapping:
     return RowMapping(row, _maker(kind, [name for name, *_ in columns], converters), frozenset(required))
 
 
+class _NoMember(ValueError):
+    """An enum has no such member; the message has nothing of the row."""
+
+
 def made_or_error(declared: Operation, make: Make, row: Any, which: object = "") -> Any:
     """What `make` makes of a row, or the error of that row alone: an enum, say, may have a member we do not know."""
     try:
         return make(row)
     except (ValueError, TypeError) as error:
         row_text = f"row {which}".rstrip()
-        wrong = MalformedResponse(declared.service, f"{declared.name}: the {row_text} is out of shape: {error}")
+        why = str(error) if isinstance(error, _NoMember) else type(error).__name__  # whose words may quote the row
+        wrong = MalformedResponse(declared.service, f"{declared.name}: the {row_text} is out of shape: {why}")
         wrong.__cause__ = error
         return wrong
 
@@ -148,7 +153,12 @@ def _each(convert: Make) -> Make:
 
 def _member(kind: type[enum.Enum], value: str | int) -> enum.Enum:
     """GraphQL sends an enum's name; REST services send names or values."""
-    return kind[value] if isinstance(value, str) and value in kind.__members__ else kind(value)
+    if isinstance(value, str) and value in kind.__members__:
+        return kind[value]
+    try:
+        return kind(value)
+    except ValueError:
+        raise _NoMember(f"a value is none of {kind.__name__}") from None
 
 
 def _allows_none(annotation: Any) -> bool:

@@ -28,6 +28,7 @@ from clients.errors import (
 from clients.operation import Kind
 from clients.protocols.alignment import MissingKeyError, align
 from clients.protocols.cache_control import allowed
+from clients.protocols.reported import without_values
 from clients.service import Service
 from clients.transports.base import (
     Wire,
@@ -203,7 +204,9 @@ class Exchange(ABC):
 
     def out_of_shape(self, request: Request, error: Exception) -> MalformedResponse:
         """The error of a body that is not what was agreed; msgspec's message has the path (`$.data[3].name`)."""
-        return MalformedResponse(self._service.name, f"{request.where}: the answer is out of shape: {error}")
+        return MalformedResponse(
+            self._service.name, f"{request.where}: the answer is out of shape: {without_values(error)}"
+        )
 
     def row_error(self, request: Request, problem: Problem) -> UpstreamError | None:
         """The error of a key that the upstream reported a problem for instead of a row; None: there is no such row."""

@@ -1,19 +1,20 @@
 """An operation over GraphQL: its document as it stands, and the rows out of `data`."""
 
 import enum
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
+from msgspec.structs import replace
 
 from clients.call import Answer, Call, Problem, ProtocolName, Served, ServedBy
 from clients.errors import ContractMismatch, ExecutionFailed, Rejected, ServerFailed, UpstreamError
 from clients.operation import GraphQLDocument, Operation
 from clients.protocols.decoding import dig, nested, rows_type
 from clients.protocols.exchange import Exchange, Request
+from clients.protocols.reported import plain_code, without_words
 from clients.subgraph import ShapedReply, SubgraphOperation, read_subgraph_answer
 from clients.transports.base import WireResponse
 
@@ -46,7 +47,6 @@ _CONTRACT_CODES = frozenset(
     }
 )
 _ABSENT_CODES = frozenset({"NOT_FOUND"})
-_PLAIN_CODE = re.compile(r"[A-Z0-9_]{1,64}")  # looks like a code, so it carries nobody's data
 _SERVED = Served(ServedBy.GRAPHQL)
 _REFUSED_STATUSES = frozenset({401, 402, 403})  # about the caller: the other protocol is not a way around them
 
@@ -117,7 +117,7 @@ class GraphQLExchange(Exchange):
             raise self.out_of_shape(request, error) from error
         path = compiled.document.rows
         rows = dig(envelope.data, len(path))
-        errors: list[_ErrorItem] = envelope.errors or []
+        errors = self._told([_problem(error) for error in envelope.errors or ()], "reported an error")
         if not errors:
             if envelope.data is None:
                 self.refuse_status(request, response)
@@ -127,7 +127,7 @@ class GraphQLExchange(Exchange):
             if all(error.code in _ABSENT_CODES for error in errors):
                 return self.absent(call)
             raise self._error(request, response, errors)
-        return self.aligned(call, request, rows, tuple(_problem(e, path) for e in errors), response)
+        return self.aligned(call, request, rows, tuple(_placed(e, path) for e in errors), response)
 
     def _subgraph_answer(self, call: Call, request: Request, response: WireResponse) -> Answer:
         """An answer to a planned request, as it came; a GraphQL body is used under any status."""
@@ -138,7 +138,7 @@ class GraphQLExchange(Exchange):
                 reply = ShapedReply(operation.shape, response.body, data)
                 return Answer(reply, _SERVED, size=len(response.body))
         try:
-            found = read_subgraph_answer(call, response.body)
+            found = read_subgraph_answer(call, response.body, self._subgraphs_problems)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             self.refuse_status(request, response)
             raise self.out_of_shape(request, error) from error
@@ -151,6 +151,15 @@ class GraphQLExchange(Exchange):
             value = [self._entity(request, index, entity) for index, entity in enumerate(value)]
         served = Served(ServedBy(self.protocol.value))
         return Answer(value, served, problems=found.problems, size=len(response.body))
+
+    def _subgraphs_problems(self, problems: list[Problem]) -> list[Problem]:
+        return self._told(problems, f"The subgraph {self._service.name!r} reported an error.")
+
+    def _told(self, problems: list[Problem], sentence: str) -> list[Problem]:
+        """The upstream's errors as they may be told: with its own words only if they are for clients."""
+        if self._service.show_errors:
+            return problems
+        return [without_words(problem, sentence) for problem in problems]
 
     def _reported_failure(
         self, request: Request, response: WireResponse, problems: Sequence[Problem]
@@ -171,7 +180,7 @@ class GraphQLExchange(Exchange):
             return entity
         return self.out_of_shape(request, ValueError(f"expected an object or null - at `$.data._entities[{index}]`"))
 
-    def _error(self, request: Request, response: WireResponse, errors: list[_ErrorItem]) -> UpstreamError:
+    def _error(self, request: Request, response: WireResponse, errors: list[Problem]) -> UpstreamError:
         """The error of an answer without rows: the failure if there is one, else what was refused."""
         name = self._service.name
         worst = next((error for error in errors if error.code in _FAILURE_CODES), errors[0])
@@ -187,8 +196,7 @@ class GraphQLExchange(Exchange):
             refusal = ExecutionFailed(name, said)
         else:
             refusal = Rejected(name, said, status=response.status, upstream_code=worst.code)
-        code = worst.code if worst.code is not None and _PLAIN_CODE.fullmatch(worst.code) else "an error"
-        refusal.summary = f"{request.where} reported {code}"
+        refusal.summary = f"{request.where} reported {plain_code(worst.code) or 'an error'}"
         return refusal
 
     def _server_failed(self, request: Request, message: str, code: str | None) -> ServerFailed:
@@ -204,9 +212,13 @@ class GraphQLExchange(Exchange):
         said = _said(request, problem.message, problem.code)
         if problem.code in _FAILURE_CODES:
             return self._server_failed(request, problem.message, problem.code)
-        if problem.code is None:
-            return ExecutionFailed(self._service.name, said)
-        return Rejected(self._service.name, said, upstream_code=problem.code)
+        refusal: UpstreamError = (
+            ExecutionFailed(self._service.name, said)
+            if problem.code is None
+            else Rejected(self._service.name, said, upstream_code=problem.code)
+        )
+        refusal.summary = f"{request.where} reported {plain_code(problem.code) or 'an error'}"
+        return refusal
 
     def _compile(self, operation: Operation) -> _Compiled:
         document = operation.graphql
@@ -246,9 +258,14 @@ def _said(request: Request, message: str, code: str | None) -> str:
     return f"{request.where}: {message}" + (f" [{code}]" if code else "")
 
 
-def _problem(error: _ErrorItem, rows_path: tuple[str, ...]) -> Problem:
-    path = tuple(error.path or ())
+def _problem(error: _ErrorItem) -> Problem:
+    return Problem(error.message, error.code, path=tuple(error.path or ()))
+
+
+def _placed(problem: Problem, rows_path: tuple[str, ...]) -> Problem:
+    """The problem with the index of its row and the path below it."""
+    path = problem.path
     below = path[len(rows_path) :] if path[: len(rows_path)] == rows_path else ()
     if below and isinstance(below[0], int):
-        return Problem(error.message, error.code, below[0], below[1:])
-    return Problem(error.message, error.code, None, below)
+        return replace(problem, index=below[0], path=below[1:])
+    return replace(problem, path=below)

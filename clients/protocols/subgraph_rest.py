@@ -22,6 +22,7 @@ from clients.call import AS_POLICY, Answer, Call, Keep, Served, ServedBy
 from clients.errors import MalformedResponse, Rejected, UpstreamError
 from clients.operation import Kind, RestRoute
 from clients.protocols.projection import NotProjectable, Selected, SelectionReader, merged, project, wanted
+from clients.protocols.reported import without_values
 from clients.service import Service
 from clients.subgraph import EntityBatch, SubgraphOperation
 
@@ -209,7 +210,7 @@ class SubgraphRest:
         try:
             return project(selections, body, variables, type_name)
         except (msgspec.ValidationError, RecursionError) as error:
-            raise self._out_of_shape(route, str(error)) from error
+            raise self._out_of_shape(route, without_values(error)) from error
 
     def _out_of_shape(self, route: RestRoute, why: str) -> MalformedResponse:
         return MalformedResponse(self._service.name, f"REST {route}: the answer is out of shape: {why}")

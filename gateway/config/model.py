@@ -150,6 +150,8 @@ class ServiceConfig(ServicePolicy, frozen=True, forbid_unknown_fields=True, kw_o
     """Headers of its answers that the client gets. Default: none."""
     headers: dict[HeaderName, str] = msgspec.field(default_factory=dict)
     """Headers sent with every call, such as an API key (write ${NAME}, not the key)."""
+    show_errors: bool | None = None
+    """Clients get the words of errors it reports, and not the codes alone. Default: in development only."""
     auth: AuthConfig | None = None
     """How the gateway authorizes itself to it. By default it does not."""
     tls: TlsConfig | None = None
@@ -228,10 +230,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def clients_services(self) -> list[Service]:
         """The services as the clients take them, in the order of the file."""
-        return [_service(name, entry) for name, entry in self.services.items()]
+        return [_service(name, entry, development=self.development) for name, entry in self.services.items()]
 
 
-def _service(name: str, entry: ServiceConfig) -> Service:
+def _service(name: str, entry: ServiceConfig, *, development: bool) -> Service:
     return Service(
         name=name,
         policy=ServicePolicy(**{f: getattr(entry, f) for f in ServicePolicy.__struct_fields__}),
@@ -245,4 +247,5 @@ def _service(name: str, entry: ServiceConfig) -> Service:
         tls=tls_files(entry.tls),
         fallback=entry.fallback,
         endpoints=entry.endpoints,
+        show_errors=development if entry.show_errors is None else entry.show_errors,
     )

@@ -172,6 +172,7 @@ class ServedSupergraph:
         accept: raises a FederationError when what else is configured does not fit a supergraph.
         on_drained: called when a replaced supergraph is no longer in use.
         access: decides what callers may see; by default nobody is granted a policy.
+        show_errors: of a subgraph without an entry; see `Service`.
     """
 
     def __init__(
@@ -189,6 +190,7 @@ class ServedSupergraph:
         accept: Callable[[Model], None] | None = None,
         on_drained: Callable[[], None] = lambda: None,
         access: Access | None = None,
+        show_errors: bool = False,
     ) -> None:
         self._source = source
         self._services = services
@@ -202,6 +204,7 @@ class ServedSupergraph:
         self._accept = accept
         self._on_drained = on_drained
         self._access = access or Access()
+        self._show_errors = show_errors
         self._log = structlog.get_logger("supergraph")
         self._stacks: dict[str, AsyncExitStack] = {}
         self._draining: dict[asyncio.Task[None], _Drain] = {}
@@ -367,7 +370,9 @@ class ServedSupergraph:
         for subgraph in model.subgraphs.values():
             if subgraph.name in self._local:
                 continue
-            service = self._services.get(subgraph.name) or Service(subgraph.name, ServicePolicy())
+            service = self._services.get(subgraph.name) or Service(
+                subgraph.name, ServicePolicy(), show_errors=self._show_errors
+            )
             wanted.append(service if service.graphql else replace(service, graphql=subgraph.url))
         return wanted
 

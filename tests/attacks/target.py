@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,9 +144,9 @@ class Target:
         self._process.send_signal(number)
 
     async def stop(self) -> None:
-        """Tell the process to end, and wait for it."""
+        """Tell the process to end at once, and wait for it."""
         if self.alive:
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(signal.SIGINT)  # no grace period
         async with asyncio.timeout(_START_S):
             await self._process.wait()
 
@@ -176,9 +176,19 @@ async def read_reply(reader: asyncio.StreamReader) -> Reply:
 
 @asynccontextmanager
 async def target(
-    folder: Path, modules: Sequence[str] = ("schema.customers", "schema.invoices"), **server: object
+    folder: Path,
+    modules: Sequence[str] = ("schema.customers", "schema.invoices"),
+    policy: Mapping[str, object] | None = None,
+    **server: object,
 ) -> AsyncIterator[Target]:
-    """A gateway with healthy upstreams in its default configuration; `server` has what is not to be the default."""
+    """A gateway with healthy upstreams in its default configuration.
+
+    Args:
+        folder: for its file and its log.
+        modules: of its schema.
+        policy: keys of every service that are not to be the default.
+        server: those of `server:`.
+    """
     async with AsyncExitStack() as stack:
         upstreams = {
             "customers": await stack.enter_async_context(ScriptedUpstream(CUSTOMERS)),
@@ -187,27 +197,32 @@ async def target(
                 ScriptedUpstream(ACCOUNTS, collection="accounts", key="customerId")
             ),
         }
-        port = free_port()
-        secret = {"headers": {"x-api-key": CANARY}}
-        config = {
-            "imports": list(modules),
-            "server": server,
-            "services": {
-                name: {
-                    **({} if name == "bank" else {"graphql": f"{upstream.graphql.url}?key={CANARY}"}),
-                    "rest": upstream.rest.url,
-                    "retry": {"attempts": 1},
-                    **secret,
-                }
-                for name, upstream in upstreams.items()
-            },
+        services = {
+            name: {
+                **({} if name == "bank" else {"graphql": f"{upstream.graphql.url}?key={CANARY}"}),
+                "rest": upstream.rest.url,
+                "retry": {"attempts": 1},
+                "headers": {"x-api-key": CANARY},
+                **(policy or {}),
+            }
+            for name, upstream in upstreams.items()
         }
-        file, log = folder / "gateway.yaml", folder / "gateway.log"
-        file.write_text(yaml.safe_dump(config, sort_keys=False))
-        running = await start(file, port, log)
+        config = {"imports": list(modules), "server": server, "services": services}
+        running = await stack.enter_async_context(serving(folder, config))
         running.upstreams = upstreams
-        stack.push_async_callback(running.stop)
         yield running
+
+
+@asynccontextmanager
+async def serving(folder: Path, config: Mapping[str, object]) -> AsyncIterator[Target]:
+    """`gateway serve` of a configuration, until the end of the block; it ends without a grace period."""
+    file, log = folder / "gateway.yaml", folder / "gateway.log"
+    file.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+    running = await start(file, free_port(), log)
+    try:
+        yield running
+    finally:
+        await running.stop()
 
 
 async def start(file: Path, port: int, log: Path) -> Target:

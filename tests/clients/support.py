@@ -167,7 +167,7 @@ class Rig:
         name, beyond = parts.pop("name", "crm"), parts.pop("beyond", ())
         extra = {name: parts.pop(name) for name in ("connect", "lookup") if name in parts}
         service: dict[str, Any] = {"graphql": script.graphql.url, "rest": script.rest.url, **parts}
-        self.service = Service(name, policy, **service)
+        self.service = Service(name, policy, **{"show_errors": True, **service})
         self.upstream = Upstream(
             self.service,
             wire,

@@ -97,7 +97,7 @@ def test_a_required_value_that_is_missing_is_named() -> None:
 
 
 def test_an_enum_member_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(ValueError, match="'platinum' is not a valid Tier"):
+    with pytest.raises(ValueError, match="a value is none of Tier"):
         decode(Person, {**FULL, "tier": "platinum"})
 
 

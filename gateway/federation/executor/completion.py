@@ -147,7 +147,7 @@ class Completion:
         if isinstance(type_, GraphQLEnumType):
             if isinstance(value, str) and value in type_.values:
                 return value
-            return self._unusable(f"{type_.name} has no value {value!r}", trail)
+            return self._unusable(f"it is none of the values of {type_.name}", trail)
         if is_specified_scalar_type(type_) and isinstance(value, dict | list):
             return self._unusable(_unexpected(f"a value of {type_.name}", value), trail)
         return value
@@ -163,7 +163,7 @@ class Completion:
             return self._object(below, runtime, value, trail)
         if isinstance(name, str) and name in self._model.possible_types(type_.name):
             return None  # inaccessible: there is such an object, but the client must not know
-        return self._unusable(f"{type_.name} has no possible type {name!r}", trail)
+        return self._unusable(f"its __typename is none of the possible types of {type_.name}", trail)
 
     def _unusable(self, problem: str, trail: Trail) -> Any:
         """Null in place of a value that cannot be used, and an error that says so."""

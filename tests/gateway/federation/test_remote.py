@@ -72,7 +72,7 @@ async def remote(cache: CachePolicy | None = None) -> AsyncIterator[Remote]:
             retry=RetryPolicy(attempts=1), cache=cache or CachePolicy(max_age_s=0, stale_if_error_s=0)
         )
         store = MemoryStore(10_000, 50_000_000, clock)
-        service = Service("users", policy, graphql=script.graphql.url)
+        service = Service("users", policy, graphql=script.graphql.url, show_errors=True)
         async with Upstream(service, wire, store, clock=clock, random=Random(1)) as upstream:
             yield Remote(script, RemoteSubgraphs({"users": upstream}), clock)
         await wire.aclose()
