@@ -40,7 +40,11 @@ class LocalSubgraph:
         self._on_masked = on_masked
         self._clock = clock
         self._documents = DocumentCache(
-            core_schema(schema), introspection=True, max_tokens=_MAX_TOKENS, max_document_chars=_MAX_CHARS
+            core_schema(schema),
+            introspection=True,
+            max_tokens=_MAX_TOKENS,
+            max_document_chars=_MAX_CHARS,
+            max_long_chars=_MAX_CHARS,
         )
 
     async def fetch(self, request: SubgraphRequest) -> SubgraphResponse:

@@ -29,6 +29,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _text = itemgetter(1)
+_LONG = 64  # characters; names and numbers that people write are shorter
 
 
 class Tokens(Sequence[str]):
@@ -41,9 +42,10 @@ class Tokens(Sequence[str]):
     Attributes:
         text: the document's.
         complete: whether the text has no more than `most`.
+        long_chars: of the tokens that are longer than names are, comments and strings that never end among them.
     """
 
-    __slots__ = ("_found", "complete", "text")
+    __slots__ = ("_found", "complete", "long_chars", "text")
 
     def __init__(self, text: str, most: int | None = None) -> None:
         self.text = text
@@ -51,6 +53,7 @@ class Tokens(Sequence[str]):
         while found and not found[-1]:
             found.pop()  # the end of the text
         self.complete = most is None or len(found) <= most
+        self.long_chars = sum(length for length in map(len, found) if length > _LONG)
         self._found = [token for token in found if token[0] != "#"] if "#" in text else found
 
     def __len__(self) -> int:

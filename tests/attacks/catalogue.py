@@ -137,7 +137,9 @@ def _documents() -> list[Attack]:
         refused("51 directives on a field", query("{ __typename" + " @include(if: true)" * 51 + " }")),
         refused("5,005 tokens", query("{ invoices { " + "id " * 5_000 + "} }")),
         refused("60,000 comments", query("#\n" * 60_000 + "{ __typename }")),
-        refused("an unclosed block string of 120 kB", query('"""\\' * 30_000), code="GRAPHQL_PARSE_FAILED"),
+        refused("an unclosed block string of 120 kB", query('"""\\' * 30_000)),
+        refused("a string of 60,000 escapes", query('{ a(b: "' + "\\n" * 60_000 + '") }')),
+        refused("a block string of 120,000 lines", query('{ a(b: """' + "\n" * 120_000 + '""") }')),
         refused("a NUL in the document", query("{ __typename \0 }"), code="GRAPHQL_PARSE_FAILED"),
         refused("a million spaces", query("{ __typename }" + " " * 980_000)),
         refused(

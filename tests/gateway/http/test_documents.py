@@ -252,6 +252,31 @@ def test_a_longer_text_than_allowed_is_refused_unread_and_not_counted() -> None:
     assert documents.info().misses == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{ a(b: "' + "x" * 90 + '") }',
+        '{ a(b: """' + "\n" * 90 + '""") }',
+        '"""' + "\\" * 90,
+        "{ a } #" + "x" * 90,
+        "{ " + "x" * 90 + " }",
+        "{ a(b: " + "9" * 90 + ") }",
+    ],
+)
+def test_long_strings_comments_and_names_are_refused_before_the_parse(text: str) -> None:
+    error = refused(cache(max_long_chars=80), text)
+    assert type(error) is LimitExceeded
+    assert str(error) == (
+        "The document has more than 80 characters in strings and comments. Send long values as variables."
+    )
+    assert type(refused(cache(max_long_chars=200), text)) is not LimitExceeded
+
+
+def test_short_words_may_be_as_many_as_tokens_may() -> None:
+    text = "{ " + "hello " * 20 + "} # " + "x" * 40
+    assert cache(max_long_chars=1).get(text).text == text
+
+
 def test_limits_are_checked_before_the_parse_and_remembered() -> None:
     seen: list[Tokens] = []
 

@@ -46,6 +46,21 @@ def test_they_are_those_of_the_lexer(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "long_chars"),
+    [
+        ("{ hello }", 0),
+        ('"' + "a" * 62 + '"', 0),
+        ('"' + "a" * 63 + '"', 65),
+        ("{ a } #" + "a" * 64, 65),
+        ('"""' + "a" * 100, 103),
+        ("a" * 65 + " " * 100 + "b" * 70, 135),
+    ],
+)
+def test_tokens_longer_than_names_are_counted_by_their_characters(text: str, long_chars: int) -> None:
+    assert Tokens(text).long_chars == long_chars
+
+
+@pytest.mark.parametrize(
     "text",
     [
         " " * 128_000,
