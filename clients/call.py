@@ -80,6 +80,7 @@ class Caller(msgspec.Struct, frozen=True):
         headers: the client's headers by lower-case name; a service gets those its entry names.
         authenticated: whether the gateway knows for certain who asks.
         scopes: what the caller may do, as its credential says; fields may require some.
+        expires_at: when its credential ends, in monotonic seconds of the pipeline's clock; None where it does not.
         tally: what was asked of services on its behalf.
         heard: takes the headers of upstreams' answers that the client is to get; None where it gets none.
     """
@@ -93,6 +94,7 @@ class Caller(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
     authenticated: bool = False
     scopes: frozenset[str] = frozenset()
+    expires_at: float | None = None
     tally: Tally = msgspec.field(default_factory=Tally)
     heard: Heard | None = None
 

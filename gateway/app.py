@@ -23,7 +23,7 @@ from gateway.config import Config, ConfigError, FederationConfig, load
 from gateway.draining import Draining, closing
 from gateway.flights import QueryFlights, QueryKeys
 from gateway.http.batching import Batching
-from gateway.http.cors import with_cors
+from gateway.http.cors import allowed_origin, with_cors
 from gateway.http.endpoint import Answer, Exchange, GraphQLEndpoint
 from gateway.http.graphiql import GraphiQL
 from gateway.http.safelist import Safelist
@@ -226,7 +226,11 @@ def create_app(
         uploads=_uploads(config, schema, serving, clock),
     )
     sockets = WebSocketEndpoint(
-        serving, connections, on_error=log.masked, max_message_bytes=config.server.max_body_bytes
+        serving,
+        connections,
+        on_error=log.masked,
+        max_message_bytes=config.server.max_body_bytes,
+        allowed_origin=allowed_origin(config.cors),
     )
     operators = Operators(lambda: serving.identifier, ops_access(config.identity, config.ops), clock)
     envelope = Envelope(identity.request_id, log.masked, clock)

@@ -19,7 +19,7 @@ from gateway.execution import Asked
 from gateway.http.endpoint import Answer, encode
 
 # Of the caller, everything but what tells requests of one and the same caller apart. A field that is added counts.
-_of_one_request = frozenset({"request_id", "correlation_id", "deadline", "headers", "tally"})
+_of_one_request = frozenset({"request_id", "correlation_id", "deadline", "expires_at", "headers", "tally"})
 _who = attrgetter(*(name for name in Caller.__struct_fields__ if name not in _of_one_request))
 
 # What clients and proxies put into every request, and no answer depends on unless a service is sent it.

@@ -34,11 +34,12 @@ def request_id(headers: Mapping[str, str]) -> str:
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """What a good token says."""
+    """What a good token says; see `Caller`."""
 
     user: str | None
     tenant: str | None
     scopes: frozenset[str]
+    expires_at: float
 
 
 class Identifier(Protocol):
@@ -189,6 +190,7 @@ class CredentialIdentifier:
             headers=caller.headers,
             authenticated=True,
             scopes=verified.scopes if not caller.scopes else verified.scopes | caller.scopes,
+            expires_at=verified.expires_at,
         )
 
 

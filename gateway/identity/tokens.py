@@ -166,12 +166,13 @@ class Tokens:
             raise _Bad("it has two issuers")
         ends = self._check_claims(issuer, claims)
         tenant = None if issuer.tenant_claim is None else _name(claims, issuer.tenant_claim)
-        found = Verified(_name(claims, issuer.user_claim), tenant, _scopes(claims, issuer.roles_claim))
+        left_s, now = ends - self._clock.wall().timestamp(), self._clock.now()
+        scopes = _scopes(claims, issuer.roles_claim)
+        found = Verified(_name(claims, issuer.user_claim), tenant, scopes, now + left_s)
         remembered = self._remembered
         if len(remembered) >= self._max_remembered:
             del remembered[next(iter(remembered))]
-        left_s = min(_REMEMBERED_S, ends - self._clock.wall().timestamp())
-        remembered[digest] = (found, self._clock.now() + left_s)
+        remembered[digest] = (found, now + min(_REMEMBERED_S, left_s))
         return found
 
 

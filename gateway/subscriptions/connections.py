@@ -1,7 +1,7 @@
 """The connections that stay: how many there are, and how each of them ends."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from clients.call import Caller
@@ -15,9 +15,6 @@ _RETRY_AFTER_S = (
     5  # a place is free when somebody leaves: later than one of the requests, whose `Retry-After` is 1 to 3
 )
 
-Expiry = Callable[[Caller], float | None]
-"""When a caller's credential ends, in monotonic seconds; None for never."""
-
 _EXPIRED = Close(CloseCode.FORBIDDEN, "The credential has expired")
 
 GOING_AWAY = Close(CloseCode.GOING_AWAY, "Going away, connect again")
@@ -29,12 +26,10 @@ class Connection:
 
     Args:
         clock: for what ends it later.
-        expiry: when a caller's credential ends.
     """
 
-    def __init__(self, clock: Clock, expiry: Expiry) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._expiry = expiry
         self._timers: list[Timer] = []
         self._ended: asyncio.Future[Close | None] = asyncio.get_running_loop().create_future()
 
@@ -51,9 +46,8 @@ class Connection:
 
     def expire_with(self, caller: Caller) -> None:
         """End it when the caller's credential does."""
-        at = self._expiry(caller)
-        if at is not None:
-            self.end_later(at - self._clock.now(), _EXPIRED)
+        if caller.expires_at is not None:
+            self.end_later(caller.expires_at - self._clock.now(), _EXPIRED)
 
     def forget_timers(self) -> None:
         """It has ended."""
@@ -76,11 +70,9 @@ class Connections:
     Args:
         settings: how many there may be, and for how long.
         clock: measures how long.
-        expiry: when a caller's credential ends.
     """
 
-    def __init__(self, settings: SubscriptionsConfig, clock: Clock, expiry: Expiry = lambda _: None) -> None:
-        self._expiry = expiry
+    def __init__(self, settings: SubscriptionsConfig, clock: Clock) -> None:
         self.settings = settings
         self.clock = clock
         self.sending = Timeouts(settings.send_timeout_s, clock)
@@ -104,7 +96,7 @@ class Connections:
     def admitted(self) -> Iterator[Connection]:
         """One more connection, for as long as the block runs; raises as `check` does."""
         self.check()
-        connection = Connection(self.clock, self._expiry)
+        connection = Connection(self.clock)
         self._open.add(connection)
         try:
             if self.settings.max_lifetime_s is not None:

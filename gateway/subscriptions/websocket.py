@@ -7,13 +7,14 @@ client that reads slowly is not sent more than it takes: the operation waits, an
 import asyncio
 import re
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import aclosing, suppress
 from typing import Any
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
+from gateway.http.cors import AllowedOrigin
 from gateway.http.endpoint import OnError, encode, headers_of
 from gateway.http.errors import Overloaded, RequestError, masked_entry, refusal_entries
 from gateway.http.negotiation import MediaType
@@ -35,9 +36,6 @@ from gateway.subscriptions.protocol import (
 )
 from gateway.subscriptions.responses import Answering, StreamExchange
 
-AllowedOrigin = Callable[[str], bool]
-"""Whether pages of another origin may connect."""
-
 _HEADER_VALUE = re.compile(r"[\t -~]+")
 _RETRY_AFTER_S = 5
 _NOT_ACCEPTABLE = Close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, f"Subprotocol not acceptable, use {SUBPROTOCOL}")
@@ -55,7 +53,7 @@ class WebSocketEndpoint:
         connections: all that stay.
         on_error: told of every exception that is not a `RequestError`; must not raise.
         max_message_bytes: of a client; a larger one closes the socket with 1009.
-        allowed_origin: whether pages of an origin other than the gateway's own may connect; none may by default.
+        allowed_origin: whether pages of an origin other than the gateway's own may connect, by what `cors` says.
     """
 
     def __init__(
@@ -65,7 +63,7 @@ class WebSocketEndpoint:
         *,
         on_error: OnError,
         max_message_bytes: int,
-        allowed_origin: AllowedOrigin = lambda _: False,
+        allowed_origin: AllowedOrigin,
     ) -> None:
         self._answering = answering
         self._connections = connections
@@ -119,7 +117,9 @@ class WebSocketEndpoint:
         if origin is None:
             return True
         scheme, _, authority = origin.partition("://")
-        return (scheme in ("http", "https") and authority == headers.get("host")) or self._allowed_origin(origin)
+        return (scheme in ("http", "https") and authority == headers.get("host")) or self._allowed_origin(
+            origin, headers
+        )
 
 
 class _Socket:

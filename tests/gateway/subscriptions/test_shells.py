@@ -30,14 +30,14 @@ class Answers:
 
     has_subscriptions = True
 
-    def __init__(self, *, caller: Exception | None = None, answers: Exception | None = None) -> None:
+    def __init__(self, *, caller: Caller | Exception | None = None, answers: Exception | None = None) -> None:
         self._caller = caller
         self._answers = answers
 
     async def caller(self, exchange: StreamExchange) -> Caller:
-        if self._caller is not None:
+        if isinstance(self._caller, Exception):
             raise self._caller
-        return Caller(exchange.request_id, exchange.request_id)
+        return self._caller or Caller(exchange.request_id, exchange.request_id)
 
     async def answers(self, exchange: StreamExchange) -> AsyncGenerator[Answer, None]:
         yield Answer(data={"a": 1})
@@ -65,6 +65,7 @@ class Talk:
             self.connections,
             on_error=lambda error, _: self.errors.append(error),
             max_message_bytes=1_000,
+            allowed_origin=lambda _origin, _headers: False,
         )
 
     async def run(self, *, subprotocols: Any = ("graphql-transport-ws",), **scope: Any) -> list[Message]:
@@ -112,8 +113,9 @@ async def test_an_operation_that_fails_is_masked_and_the_others_go_on() -> None:
 
 async def test_a_credential_that_ends_ends_its_connection_with_4403() -> None:
     clock = ManualClock()
-    connections = Connections(SubscriptionsConfig(), clock, lambda _: clock.now() + 60)
-    running = asyncio.create_task(Talk(Answers(), INIT, ASK, connections=connections).run())
+    connections = Connections(SubscriptionsConfig(), clock)
+    answers = Answers(caller=Caller("r", "r", expires_at=clock.now() + 60))
+    running = asyncio.create_task(Talk(answers, INIT, ASK, connections=connections).run())
     await clock.wait_for_timeouts(1)
     await clock.advance(60)
     assert (await running)[-1] == {"type": "websocket.close", "code": 4403, "reason": "The credential has expired"}

@@ -266,6 +266,34 @@ async def test_a_page_of_another_origin_may_not_connect_and_one_of_the_gateway_m
         pass
 
 
+async def test_a_page_that_may_ask_over_http_may_connect() -> None:
+    cors = {"origins": ["https://app.example.org"], "origin_patterns": [r"https://[a-z]+\.preview\.example"]}
+    async with subscribed_gateway({"mode": "production", "cors": cors}) as gateway:
+        for origin in ("https://app.example.org", "https://a.preview.example", gateway.server.url):
+            async with client(gateway, origin=origin, additional_headers={"cookie": "session=1"}):
+                pass
+        for origin in (
+            "https://evil.example",
+            "https://app.example.org.evil.example",
+            "https://a.preview.example.evil",
+        ):
+            await refused_origin(gateway, origin)
+
+
+async def test_where_everybodys_pages_may_ask_they_may_connect_as_nobody() -> None:
+    async with subscribed_gateway({"cors": {"origins": ["*"]}}) as gateway:
+        async with client(gateway, origin="https://anybody.example"):
+            pass
+        await refused_origin(gateway, "https://anybody.example", cookie="session=1")
+
+
+async def refused_origin(gateway: Gateway, origin: str, **headers: str) -> None:
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        async with client(gateway, origin=origin, additional_headers=headers):
+            raise AssertionError
+    assert refused.value.response.status_code == 403
+
+
 async def test_a_credential_in_the_payload_counts_as_the_header_unless_there_is_one(gateway: Gateway) -> None:
     ask = "subscription { count(to: 1) { credential } }"
     async with client(gateway, init=False) as it:
