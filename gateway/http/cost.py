@@ -183,7 +183,7 @@ def _value(expression: _Expression, variables: Variables, known: dict[int, float
 
 
 def _sum(parts: Sequence[_Expression]) -> _Expression:
-    number = min(sum(part for part in parts if isinstance(part, float)), _CEILING)
+    number = min(sum((part for part in parts if isinstance(part, float)), 0.0), _CEILING)
     terms = tuple(part for part in parts if not isinstance(part, float))
     return _Sum(number, terms) if terms else number
 

@@ -215,6 +215,8 @@ async def test_an_operation_that_costs_too_much_is_refused_before_it_is_executed
         assert gateway.invoices.graphql.calls == []
         allowed = await gateway.ask("{ invoices(first: 1) { id } }", {"x-show-cost": "1"})
         assert allowed.body == {"data": {"invoices": [{"id": "1"}]}}
+        free = await gateway.ask("{ __typename ... { __typename } }")
+        assert free.body == {"data": {"__typename": "Query"}}
 
 
 async def test_logging_refuses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
