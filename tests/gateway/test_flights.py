@@ -13,6 +13,7 @@ from clients.service import Service
 from clients.transports.httpx_wire import HttpxWire
 from gateway.flights import QueryFlights, QueryKeys
 from gateway.http import Answer
+from tests.gateway.identity.support import known
 from tests.testkit.clock import ManualClock
 from tests.testkit.gateway import Answered, Gateway, running_gateway
 from tests.testkit.upstream import Behaviour, Exchange, hang, ok, status
@@ -143,6 +144,22 @@ async def test_another_caller_or_header_has_its_own_execution(gateway: Gateway, 
     await crowd.ask(headers={**first, **headers})
     await crowd.release()
     assert len(gateway.invoices.graphql.calls) == 2
+
+
+async def test_tokens_of_other_scopes_or_tenants_have_their_own_execution() -> None:
+    sections: dict[str, Any] = {
+        "imports": ["schema.customers", "schema.invoices"],
+        "ops": {"public": True},
+        **configured(),
+    }
+    async with known(issuer={"tenant_claim": "tid"}, **sections) as asked:
+        crowd = Crowd(asked.gateway)
+        first = asked.issuer.bearer()
+        others = [{"scope": "a"}, {"tid": "acme"}, {"sub": "bob"}, {"exp": int(asked.clock.wall().timestamp()) + 60}]
+        for headers in (first, first, first, *(asked.issuer.bearer(**claims) for claims in others)):
+            await crowd.ask(headers=headers)
+        assert {answer.response.status_code for answer in await crowd.release()} == {200}
+        assert len(asked.gateway.invoices.graphql.calls) == 1 + len(others)
 
 
 @pytest.mark.parametrize(
