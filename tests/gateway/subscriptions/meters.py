@@ -15,11 +15,11 @@ class Reading:
     customer_id: strawberry.Private[str]
     customer: Customer | None = customers_by_id.field(by="customer_id")
 
-    @strawberry.field(directives=[requires("meters:read")])
+    @strawberry.field(directives=[requires("meters:read")])  # type: ignore[untyped-decorator]
     def value(self) -> float | None:
         return self.number / 2
 
-    @strawberry.field(directives=[authenticated()])
+    @strawberry.field(directives=[authenticated()])  # type: ignore[untyped-decorator]
     def owner(self) -> str:
         return "Ada"
 
@@ -38,7 +38,7 @@ class Subscription:
                 yield Reading(number=number, customer_id=str(number))
             await notes.go_on.wait()
 
-    @strawberry.subscription(directives=[requires("meters:secret")])
+    @strawberry.subscription(directives=[requires("meters:secret")])  # type: ignore[untyped-decorator]
     async def secret_readings(self) -> AsyncGenerator[Reading, None]:
         with notes:
             yield Reading(number=1, customer_id="1")

@@ -74,7 +74,7 @@ async def test_of_each_event_what_its_subscriber_may_not_see_is_null_with_an_err
 
 
 async def test_who_has_the_scopes_sees_all_of_it(asked: Known) -> None:
-    expected = [({"readings": {"number": n, "value": n / 2, "owner": "Ada"}}, []) for n in (1, 2)]
+    expected: list[Any] = [({"readings": {"number": n, "value": n / 2, "owner": "Ada"}}, []) for n in (1, 2)]
     async with client(asked.gateway, init=False) as it:
         await it.init({"authorization": asked.issuer.bearer(**READER)["authorization"]})
         await it.subscribe(ASK)
@@ -131,7 +131,7 @@ async def test_only_the_safelists_operations_are_run(tmp_path: Path) -> None:
     manifest.write_text(json.dumps({digest: LISTED}))
     safelist = {"file": str(manifest), "mode": "enforce"}
     more = {"mode": "production", "imports": ["schema.customers", METERS], "persisted_queries": {"safelist": safelist}}
-    by_hash = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": digest}}}
+    by_hash: dict[str, Any] = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": digest}}}
     async with running_gateway(more) as gateway, client(gateway) as it:
         for number, body in enumerate(({"query": LISTED}, by_hash)):
             await it.send("subscribe", id=str(number), payload=body)
