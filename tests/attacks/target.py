@@ -147,6 +147,10 @@ class Target:
         """Tell the process to end at once, and wait for it."""
         if self.alive:
             self._process.send_signal(signal.SIGINT)  # no grace period
+        await self.wait()
+
+    async def wait(self) -> None:
+        """Wait for the process to end by itself."""
         async with asyncio.timeout(_START_S):
             await self._process.wait()
 

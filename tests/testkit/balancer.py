@@ -61,6 +61,8 @@ async def _answered(port: int, request: bytes, client: Connection) -> bool:
         return False
     begun = False
     try:
+        if writer.get_extra_info("sockname") == writer.get_extra_info("peername"):
+            return False  # nobody listens: the system took that very port for this side, and connected it to itself
         writer.write(request)
         while data := await reader.read(_READ):
             begun = True
