@@ -20,6 +20,7 @@ from tests.attacks.target import Target, post, read_reply, start
 from tests.testkit.ports import free_port
 
 QUERY = "query Small($more: Boolean = false) { health { load { inFlight limit @include(if: $more) } } }"
+BOTH = {"imports": ["benchmarks.codefirst.fields"], "log": {"level": "error"}, "ops": {"public": True}}
 OFF = {
     "server": {"max_in_flight": None, "max_loop_lag_s": None},
     "limits": dict.fromkeys(
@@ -61,9 +62,7 @@ async def main(requests: int, rounds: int) -> None:
         try:
             for index, (title, sections) in enumerate(CONFIGURATIONS.items()):
                 file = folder / f"{index}.yaml"
-                file.write_text(
-                    yaml.safe_dump({"imports": ["benchmarks.codefirst.fields"], "log": {"level": "error"}, **sections})
-                )
+                file.write_text(yaml.safe_dump({**BOTH, **sections}))
                 servers[title] = await start(file, free_port(), folder / f"{index}.log")
                 await round_us(servers[title], 200, 0)
             found: dict[tuple[str, str], list[float]] = {}
