@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from clients.call import Caller
 from clients.clock import Clock, SystemClock
 from clients.timeouts import Timeouts
 from gateway import collector, identity
+from gateway.alerts import open_alerts
 from gateway.config import Config, ConfigError, FederationConfig, load
 from gateway.draining import Draining, closing
 from gateway.flights import QueryFlights, QueryKeys
@@ -180,6 +182,16 @@ def create_app(
         async with AsyncExitStack() as stack:
             open_ = stack.enter_async_context
             known = await open_(open_identity(config, clock, random))
+            alerts = await open_(
+                open_alerts(
+                    config.alerts,
+                    instance=f"{socket.gethostname()}:{os.getpid()}",
+                    upstreams=lambda: None if serving.runtime is None else serving.runtime.upstreams,
+                    wires=wires,
+                    clock=clock,
+                    random=random,
+                )
+            )
             parts = Parts(
                 wires,
                 UpstreamLog(),
@@ -190,6 +202,7 @@ def create_app(
                 load=shedding.status,
                 identity=known.troubles,
                 safelist=safelist,
+                on_circuit=[alerts.circuit_changed],
             )
             await open_(metrics)
             runtime = await open_(open_runtime(config, schema, parts))

@@ -34,7 +34,9 @@ def json_schema() -> dict[str, Any]:
     schema = msgspec.json.schema(Config)
     structs = {kind.__name__: kind for kind, _ in _structs(Config)}
     for name, definition in schema["$defs"].items():
-        kind, keys = structs[name], definition.get("properties", {})
+        if (kind := structs.get(name)) is None:
+            continue  # an enumeration
+        keys = definition.get("properties", {})
         docs = _field_docs(kind)
         for field in msgspec.structs.fields(kind):
             keys[field.encode_name]["description"] = docs.get(field.name, "")

@@ -1,6 +1,6 @@
 """What one process serves: schema, documents, upstreams and stores, opened together and closed together."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -45,7 +45,7 @@ from gateway.http.persisted import AutomaticQueries, PersistedQueries
 from gateway.http.safelist import Safelist
 from gateway.http.shedding import LoadStatus
 from gateway.identity.settings import ops_access
-from gateway.subscriptions.circuits import CircuitFeed
+from gateway.subscriptions.circuits import CircuitFeed, Listener
 from gateway.yaml_source import Finding
 from schema.build import build_schema, core_schema
 from schema.context import CircuitNews, OpsAccess
@@ -143,6 +143,7 @@ class Parts:
         load: of this process, read as data; without the HTTP layer there is none.
         identity: what callers are known by, and what is wrong with it.
         safelist: the operations that clients are known to send; kept current with the runtime.
+        on_circuit: are told of every change of a circuit, those while it opens among them.
     """
 
     wires: Wires
@@ -154,6 +155,7 @@ class Parts:
     load: Callable[[], LoadStatus] = lambda: LoadStatus(in_flight=0, limit=None, lag_s=0.0, shed=0)
     identity: Mapping[str, Trouble] = field(default_factory=dict)
     safelist: Safelist | None = None
+    on_circuit: Sequence[Listener] = ()
 
 
 def load_schema(config: Config) -> strawberry.Schema:
@@ -185,7 +187,7 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
         FederationError: the supergraph is not usable.
     """
     clock = parts.clock
-    circuits = CircuitFeed(parts.hooks, clock)
+    circuits = CircuitFeed(parts.hooks, clock, parts.on_circuit)
     async with AsyncExitStack() as stack:
         memory, redis = await _open_stores(config, parts, stack)
         store: Store = memory if redis is None else TieredStore(memory, redis)

@@ -1,13 +1,19 @@
 """`alerts:` of gateway.yaml."""
 
+import base64
+import binascii
+from collections.abc import Iterator
+from pathlib import Path as FilePath
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
-from standardwebhooks import Webhook
 
+from clients.auth import BadSecret
+from clients.auth.secret import read_secret
 from clients.policy import PositiveInt, PositiveSeconds
 from gateway.alerts.alert import AlertType
+from gateway.auth import SecretFile, SecretSource
 from gateway.yaml_source import Finding, Path
 
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -17,9 +23,9 @@ class WebhookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An address that alerts are posted to."""
 
     url: str
-    """http(s) URL."""
-    secret: str
-    """Signs each message (Standard Webhooks): `whsec_` and base64, from `${NAME}`."""
+    """http(s) URL. It may hold a token, so it is never shown."""
+    secret: SecretSource
+    """Signs each message (Standard Webhooks): `whsec_` and base64, as `${NAME}` or `{ file: … }`."""
     types: tuple[AlertType, ...] = tuple(AlertType)
     """Which alerts it gets. Default: all of them."""
     timeout_s: PositiveSeconds = 10.0
@@ -44,35 +50,74 @@ class AlertsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who is told besides the log. Default nobody."""
 
 
-def alerts_findings(path: Path, alerts: AlertsConfig) -> list[Finding]:
-    """What types cannot say of it."""
-    found: list[Finding] = []
+def may_be_webhook_secret(path: Path) -> bool:
+    """Whether what stands at the path of a gateway.yaml is kept out of messages."""
+    return path[:2] == ("alerts", "webhooks") and path[3:4] in {("secret",), ("url",)}
+
+
+def alerts_findings(alerts: AlertsConfig, folder: FilePath) -> Iterator[Finding]:
+    """What types cannot say of it, its files looked at. `folder` is what file names are relative to."""
+    path: Path = ("alerts", "webhooks")
     urls = [webhook.url for webhook in alerts.webhooks]
     for index, webhook in enumerate(alerts.webhooks):
-        here = (*path, "webhooks", index)
-        parts = urlsplit(webhook.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment:
-            found.append(Finding((*here, "url"), "expected a URL such as https://hooks.example.org/breakwater"))
-        elif "{" in webhook.url or "}" in webhook.url or not webhook.url.isascii() or " " in webhook.url:
-            found.append(
-                Finding((*here, "url"), "has characters that must be escaped in an address (%7B and the like)")
-            )
-        elif parts.username is not None:
-            found.append(Finding((*here, "url"), "expected neither user nor password; messages are signed"))
+        here = (*path, index)
+        if wrong := _wrong_url(webhook.url):
+            yield Finding((*here, "url"), wrong)
         if webhook.url in urls[:index]:
-            found.append(Finding((*here, "url"), "is there twice; join the two, with the types of both"))
-        if not usable(webhook.secret):
-            message = "expected whsec_ and base64 of 24 to 64 bytes; `openssl rand -base64 32` makes one"
-            found.append(Finding((*here, "secret"), message))
+            yield Finding((*here, "url"), "is there twice; join the two, with the types of both")
+        yield from _secret_findings((*here, "secret"), webhook.secret, folder)
         if not webhook.types:
-            found.append(Finding((*here, "types"), "is empty, so nothing would be sent; name some, or remove it"))
-    return found
+            yield Finding((*here, "types"), "is empty, so nothing would be sent; name some, or remove it")
 
 
-def usable(secret: str) -> bool:
-    """Whether a webhook can be signed with it (Standard Webhooks: 24 to 64 bytes)."""
+def located_alerts(alerts: AlertsConfig, folder: FilePath) -> AlertsConfig:
+    """With the names of its files made absolute."""
+    webhooks = [
+        msgspec.structs.replace(webhook, secret=SecretFile(str(folder / webhook.secret.file)))
+        if isinstance(webhook.secret, SecretFile)
+        else webhook
+        for webhook in alerts.webhooks
+    ]
+    return msgspec.structs.replace(alerts, webhooks=webhooks)
+
+
+def not_a_webhook_secret(value: str) -> str | None:
+    """Why a webhook cannot be signed with it (Standard Webhooks: 24 to 64 bytes); never quotes it."""
     try:
-        key = Webhook(secret)._whsecret  # noqa: SLF001
+        key = base64.b64decode(value.removeprefix("whsec_"), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if 24 <= len(key) <= 64:
+        return None
+    return 'expected whsec_ and base64 of 24 to 64 bytes; `echo "whsec_$(openssl rand -base64 32)"` makes one'
+
+
+def _secret_findings(path: Path, source: SecretSource, folder: FilePath) -> Iterator[Finding]:
+    if isinstance(source, str):
+        if wrong := not_a_webhook_secret(source):
+            yield Finding(path, wrong)
+        return
+    try:
+        read_secret(folder / source.file, not_a_webhook_secret)
+    except BadSecret as error:
+        yield Finding((*path, "file"), str(error))
+
+
+def _wrong_url(url: str) -> str | None:
+    """What is wrong with an address; never quotes it."""
+    parts = _split(url)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment:
+        return "expected a URL such as https://hooks.example.org/breakwater"
+    if "{" in url or "}" in url or any(not "!" <= character <= "~" for character in url):
+        return "has characters that must be escaped in an address (%7B and the like)"
+    if parts.username is not None:
+        return "expected neither user nor password; messages are signed"
+    return None
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        return None if parts.port == 0 else parts
     except ValueError:
-        return False
-    return 24 <= len(key) <= 64
+        return None

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import UTC
+from datetime import datetime
+from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import structlog
-from standardwebhooks import Webhook
 
+from clients.auth import FileSecret, Secret
 from clients.call import Call, Caller
 from clients.clock import Clock
 from clients.errors import UpstreamError
@@ -19,54 +21,23 @@ from clients.hooks import CircuitEvent
 from clients.operation import Operation, operation
 from clients.policy import BreakerPolicy, CachePolicy, RetryPolicy, ServicePolicy
 from clients.service import Service
+from clients.state.circuit import State
 from clients.stores.memory import MemoryStore
-from clients.transports.base import Wire, WireResponse
+from clients.transports.base import Wire
 from clients.upstream import Upstream
 from gateway.alerts.alert import Alert
-from gateway.alerts.config import AlertsConfig, WebhookConfig
-from gateway.alerts.watch import Watch
+from gateway.alerts.config import AlertsConfig, WebhookConfig, not_a_webhook_secret
+from gateway.alerts.watch import CircuitKey, Watch
+from gateway.auth import SecretFile
 
 _WAITING = 100  # alerts for one webhook; of more, the oldest are given up
 _FIRST_WAIT_S = 5.0  # after the attempts of one call; each further wait is twice as long
 _MAX_WAIT_S = 300.0
-_FLUSH_S = 5.0  # at the end: what is still to be sent has so long
-_NO_CONTENT = 204
+_FLUSH_S = 5.0
 
 Wires = Callable[[Service], Wire]
-
-
-class SigningWire:
-    """A wire that signs what it sends as Standard Webhooks has it, and takes any 2xx for a receipt.
-
-    Args:
-        wire: to one host.
-        secrets: of each webhook there, by URL.
-        clock: its wall time is signed.
-    """
-
-    def __init__(self, wire: Wire, secrets: Mapping[str, str], clock: Clock) -> None:
-        self._wire = wire
-        self._webhooks = {url: Webhook(secret) for url, secret in secrets.items()}
-        self._clock = clock
-
-    async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, max_body_bytes: int
-    ) -> WireResponse:
-        """See `Wire`. Each attempt has its own time; the id is that of the message."""
-        text = (body or b"").decode()
-        message_id, at = headers["idempotency-key"], self._clock.wall().astimezone(UTC)
-        signed = {
-            **headers,
-            "webhook-id": message_id,
-            "webhook-timestamp": str(int(at.timestamp())),
-            "webhook-signature": self._webhooks[url].sign(message_id, at, text),
-        }
-        response = await self._wire.send(method, url, signed, body, max_body_bytes=max_body_bytes)
-        return WireResponse(_NO_CONTENT, {}, b"") if 200 <= response.status < 300 else response
-
-    async def aclose(self) -> None:
-        """Close the wire below."""
-        await self._wire.aclose()
+Upstreams = Callable[[], Mapping[str, Upstream] | None]
+"""Those there are just now; None while nothing is served."""
 
 
 class _Receiver:
@@ -78,6 +49,8 @@ class _Receiver:
         self._operation = declared
         self._clock = clock
         self._waiting: asyncio.Queue[Alert] = asyncio.Queue(_WAITING)
+        self._pause: asyncio.Task[None] | None = None
+        self._stopping = False
         self._log = structlog.get_logger("alerts").bind(webhook=upstream.name)
 
     def tell(self, alert: Alert) -> None:
@@ -85,12 +58,20 @@ class _Receiver:
         if alert.type not in self._config.types:
             return
         if self._waiting.full():
-            self._log.error("alert given up", id=self._waiting.get_nowait().id, reason=f"{_WAITING} newer ones wait")
+            self._given_up(self._waiting.get_nowait(), f"{_WAITING} newer ones wait")
             self._waiting.task_done()
         self._waiting.put_nowait(alert)
 
-    async def sent(self) -> None:
-        """Wait until everything was sent, or given up."""
+    def abandon(self) -> None:
+        """Say what will not be sent any more."""
+        while not self._waiting.empty():
+            self._given_up(self._waiting.get_nowait(), "the gateway stops")
+
+    async def finish(self) -> None:
+        """Try each alert once more, without waiting; return when everything was sent, or given up."""
+        self._stopping = True
+        if self._pause is not None:
+            self._pause.cancel()
         await self._waiting.join()
 
     async def run(self) -> None:
@@ -99,6 +80,9 @@ class _Receiver:
             alert = await self._waiting.get()
             try:
                 await self._deliver(alert)
+            except asyncio.CancelledError:
+                self._given_up(alert, "the gateway stops")
+                raise
             finally:
                 self._waiting.task_done()
 
@@ -108,14 +92,25 @@ class _Receiver:
             try:
                 await self._upstream.execute(self._call(alert))
             except UpstreamError as error:
-                if self._clock.now() + wait_s - began > self._config.give_up_s:
-                    self._log.error("alert given up", id=alert.id, reason=str(error))
+                if self._stopping or self._clock.now() + wait_s - began > self._config.give_up_s:
+                    self._given_up(alert, str(error))
                     return
                 self._log.warning("alert not delivered yet", id=alert.id, reason=str(error), next_s=wait_s)
             else:
                 return
-            await self._clock.sleep(wait_s)
+            await self._wait(wait_s)
             wait_s = min(2 * wait_s, _MAX_WAIT_S)
+
+    async def _wait(self, wait_s: float) -> None:
+        """Until it is time to try again, which it is when the gateway stops."""
+        self._pause = asyncio.create_task(self._clock.sleep(wait_s))
+        try:
+            await asyncio.wait([self._pause])
+        finally:
+            self._pause.cancel()
+
+    def _given_up(self, alert: Alert, reason: str) -> None:
+        self._log.error("alert given up", type=alert.type.value, id=alert.id, reason=reason)
 
     def _call(self, alert: Alert) -> Call:
         caller = Caller(request_id=alert.id, correlation_id=alert.id)
@@ -133,19 +128,26 @@ class Alerts:
         self._clock = clock
         self._log = structlog.get_logger("alerts")
 
-    def circuit_changed(self, event: CircuitEvent) -> None:
-        """For the pipeline's hooks: returns soon, and does not raise."""
-        self._tell(self._watch.circuit(event, self._clock.wall()))
+    def circuit_changed(self, event: CircuitEvent, at: datetime) -> None:
+        """For the feed of circuits: returns soon, and does not raise."""
+        self._tell(self._watch.circuit(event, at))
 
-    async def run(self, upstreams: Callable[[], Mapping[str, Upstream]]) -> None:
-        """Look at what is served stale now and then, until cancelled."""
+    async def run(self, upstreams: Upstreams) -> None:
+        """Look now and then at what is served stale, and at what is there no more; until cancelled."""
         while True:
             await self._clock.sleep(self._config.every_s)
-            now = upstreams()
-            self._watch.forget(set(now))
-            for name, upstream in now.items():
+            if (now := upstreams()) is not None:
+                self.look(now)
+
+    def look(self, upstreams: Mapping[str, Upstream]) -> None:
+        """Look once."""
+        at = self._clock.wall()
+        for alert in self._watch.gone(set(upstreams), _open_circuits(upstreams, self._watch.troubled), at):
+            self._tell(alert)
+        if self._config.stale_ratio is not None:
+            for name, upstream in upstreams.items():
                 calls = upstream.figures().calls
-                self._tell(self._watch.stale(name, calls.traffic.latency.count, calls.stale_ratio, self._clock.wall()))
+                self._tell(self._watch.stale(name, calls.traffic.latency.count, calls.stale_ratio, at))
 
     def _tell(self, alert: Alert | None) -> None:
         if alert is None:
@@ -161,25 +163,37 @@ def _said(alert: Alert) -> dict[str, Any]:
     return said
 
 
+def _open_circuits(upstreams: Mapping[str, Upstream], names: set[str]) -> set[CircuitKey]:
+    """The circuits of these services that are not closed."""
+    found: set[CircuitKey] = set()
+    for status in (upstreams[name].status() for name in names if name in upstreams):
+        found |= {(status.name, of.value, None) for of, c in status.circuits.items() if c.state is not State.CLOSED}
+        each = status.by_operation.items()
+        found |= {(status.name, of.value, name) for (of, name), c in each if c.state is not State.CLOSED}
+    return found
+
+
 @asynccontextmanager
 async def open_alerts(
     config: AlertsConfig,
     *,
     instance: str,
-    upstreams: Callable[[], Mapping[str, Upstream]],
+    upstreams: Upstreams,
     wires: Wires,
     clock: Clock,
     random: Random,
+    flush_s: float = _FLUSH_S,
 ) -> AsyncIterator[Alerts]:
-    """Alerts while the gateway runs. At the end, what is still to be sent has a few seconds.
+    """Alerts while the gateway runs.
 
     Args:
         config: `alerts:` of gateway.yaml.
         instance: names this process in what is sent.
-        upstreams: those there are just now.
+        upstreams: those there are just now, if any.
         wires: makes the wire of a webhook's host.
         clock: all time comes from it.
         random: all jitter comes from it.
+        flush_s: what is still to be sent at the end has so long.
     """
     async with AsyncExitStack() as stack:
         receivers = [
@@ -189,17 +203,18 @@ async def open_alerts(
         ]
         alerts = Alerts(config, Watch(config, instance), receivers, clock)
         tasks = [asyncio.create_task(receiver.run(), name="breakwater webhook") for receiver in receivers]
-        if config.stale_ratio is not None:
-            tasks.append(asyncio.create_task(alerts.run(upstreams), name="breakwater alerts"))
+        tasks.append(asyncio.create_task(alerts.run(upstreams), name="breakwater alerts"))
         try:
             yield alerts
             with suppress(TimeoutError):
-                async with asyncio.timeout(_FLUSH_S):
-                    await asyncio.gather(*(receiver.sent() for receiver in receivers))
+                async with asyncio.timeout(flush_s):
+                    await asyncio.gather(*(receiver.finish() for receiver in receivers))
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            for receiver in receivers:
+                receiver.abandon()
 
 
 async def _open_host(
@@ -211,7 +226,9 @@ async def _open_host(
     clock: Clock,
     random: Random,
 ) -> list[_Receiver]:
-    """The webhooks of one host: they share its circuit."""
+    """The webhooks of one host: they share its circuit. It is no upstream: its own troubles are lines of the log."""
+    from gateway.alerts.signing import SigningWire  # noqa: PLC0415 - loads a library that others need not
+
     here = [webhook for webhook in webhooks if _origin(webhook.url) == origin]
     name = f"webhook {origin}"
     policy = ServicePolicy(
@@ -221,7 +238,8 @@ async def _open_host(
         cache=CachePolicy(stale_if_error_s=0.0),
     )
     service = Service(name=name, policy=policy, rest=origin)
-    wire = SigningWire(wires(service), {origin + _path(webhook.url): webhook.secret for webhook in here}, clock)
+    secrets = {origin + _path(webhook.url): _secret(webhook, name, clock) for webhook in here}
+    wire = SigningWire(wires(service), secrets, clock)
     stack.push_async_callback(wire.aclose)
     upstream = Upstream(service, wire, MemoryStore(1, 1, clock), clock=clock, random=random)
     await stack.enter_async_context(upstream)
@@ -229,6 +247,14 @@ async def _open_host(
         _Receiver(webhook, upstream, _declared(name, number, _path(webhook.url)), clock)
         for number, webhook in enumerate(here)
     ]
+
+
+def _secret(webhook: WebhookConfig, name: str, clock: Clock) -> Secret:
+    if not isinstance(webhook.secret, SecretFile):
+        return Secret(webhook.secret)
+    log = structlog.get_logger("alerts").bind(webhook=name)
+    tell = partial(log.warning, "credential trouble")
+    return FileSecret(Path(webhook.secret.file), not_a_webhook_secret, clock, lambda trouble: tell(trouble=trouble))
 
 
 def _origin(url: str) -> str:

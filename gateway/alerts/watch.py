@@ -1,13 +1,16 @@
 """Notices what is worth an alert. Pure: told of circuits and figures, with the time; gives alerts back."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from clients.hooks import CircuitEvent
 from clients.state.circuit import State
 from gateway.alerts.alert import Alert, AlertData, AlertType
 from gateway.alerts.config import AlertsConfig
+
+CircuitKey = tuple[str, str, str | None]
+"""Service, protocol and operation, if each operation has a circuit."""
 
 
 def new_id() -> str:
@@ -30,7 +33,7 @@ class Watch:
         self._config = config
         self._instance = instance
         self._make_id = make_id
-        self._open: set[tuple[str, str, str | None]] = set()
+        self._open: set[CircuitKey] = set()
         self._stale: set[str] = set()
 
     def circuit(self, event: CircuitEvent, at: datetime) -> Alert | None:
@@ -68,7 +71,26 @@ class Watch:
         data = AlertData(service, reason, self._instance, stale_ratio=None if ratio is None else round(ratio, 4))
         return Alert(self._make_id(), kind, at, data)
 
-    def forget(self, services: set[str]) -> None:
-        """Services that are there no more have no trouble."""
-        self._open = {key for key in self._open if key[0] in services}
-        self._stale &= services
+    @property
+    def troubled(self) -> set[str]:
+        """Services with a circuit that was told to be open."""
+        return {service for service, _, _ in self._open}
+
+    def gone(self, services: set[str], not_closed: set[CircuitKey], at: datetime) -> Iterator[Alert]:
+        """Ends the troubles of what is there no more: a supergraph without a service, or with another address for it.
+
+        Args:
+            services: there are now.
+            not_closed: circuits of the troubled ones.
+            at: now.
+        """
+        for key in sorted(self._open - not_closed, key=str):
+            self._open.discard(key)
+            service, protocol, operation = key
+            reason = "it was replaced by a new one" if service in services else "the service is served no more"
+            data = AlertData(service, reason, self._instance, protocol=protocol, operation=operation)
+            yield Alert(self._make_id(), AlertType.CIRCUIT_CLOSED, at, data)
+        for service in sorted(self._stale - services):
+            self._stale.discard(service)
+            data = AlertData(service, "the service is served no more", self._instance)
+            yield Alert(self._make_id(), AlertType.STALE_NORMAL, at, data)

@@ -11,6 +11,7 @@ from clients.headers import OF_ONE_CONNECTION, OF_ONE_MESSAGE
 from clients.operation import OperationError, RestRoute
 from clients.policy import PROFILES, ConcurrencyPolicy, ServicePolicy
 from gateway.access.config import access_findings
+from gateway.alerts.config import alerts_findings
 from gateway.auth import auth_findings
 from gateway.bodies import batching_findings
 from gateway.config.cors import cors_findings
@@ -41,6 +42,7 @@ def contradictions(config: Config, folder: FilePath) -> list[Finding]:
     if config.redis is not None and _wrong_redis_url(config.redis.url):
         findings.append(Finding(("redis", "url"), "expected a URL such as redis://host:6379/0"))
     findings += metrics_findings(config.metrics)
+    findings += alerts_findings(config.alerts, folder)
     findings += batching_findings(config.server.batching, config.server.max_in_flight)
     findings += persisting_findings(config.persisted_queries)
     findings += access_findings(config.access)

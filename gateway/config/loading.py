@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from clients.policy import PROFILES, RETRY_PRESETS
+from gateway.alerts.config import located_alerts, may_be_webhook_secret
 from gateway.auth import located_auth, may_be_secret
 from gateway.config.contradictions import contradictions
 from gateway.config.model import Config, SubgraphConfig
@@ -64,7 +65,7 @@ def parse(
 
     def secret(path: Path) -> bool:
         ours = path in document.expanded or "headers" in path or path[:1] == ("redis",)
-        return ours or may_be_secret(path) or may_be_admin_token(path)
+        return ours or may_be_secret(path) or may_be_admin_token(path) or may_be_webhook_secret(path)
 
     findings += [finding for finding in check(data, Config, secret=secret) if finding.path not in unset]
     if not findings:
@@ -106,6 +107,7 @@ def _located(config: Config, folder: FilePath) -> Config:
         services=services,
         identity=located_identity(config.identity, folder),
         ops=located_ops(config.ops, folder),
+        alerts=located_alerts(config.alerts, folder),
         persisted_queries=located_persisting(config.persisted_queries, folder),
     )
 

@@ -9,6 +9,7 @@ from clients.operation import RestRoute
 from clients.policy import EndpointsPolicy, FallbackPolicy, PositiveInt, PositiveSeconds, ServicePolicy
 from clients.service import DEFAULT_FORWARD, Service
 from gateway.access.config import AccessConfig
+from gateway.alerts.config import AlertsConfig
 from gateway.auth import AuthConfig, HeaderName
 from gateway.bodies import BatchingConfig, CompressionConfig, UploadsConfig
 from gateway.config.cors import CorsConfig
@@ -196,6 +197,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     persisted_queries: PersistedQueriesConfig = PersistedQueriesConfig()
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()
+    alerts: AlertsConfig = AlertsConfig()
     imports: list[str] = []
     """Python modules that declare Query (and Mutation) fields: yours, or those of `schema`."""
     profiles: dict[str, ProfileConfig] = {}

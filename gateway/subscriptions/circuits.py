@@ -2,13 +2,16 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
 from clients.clock import Clock
 from clients.hooks import CircuitEvent, Hooks
 from schema.context import CircuitNews
+
+Listener = Callable[[CircuitEvent, datetime], None]
+"""Is told of a change, and when; returns soon, and does not raise."""
 
 _KEPT = 100
 """Changes that wait for one listener at most: a minute of a very bad day."""
@@ -17,13 +20,16 @@ _KEPT = 100
 class CircuitFeed:
     """Hooks around hooks: all goes to the inner ones, and changes of circuits to listeners as well.
 
-    A listener that does not keep up misses the oldest changes, and is told how many: the pipeline waits for nobody.
+    Args:
+        inner: the hooks within.
+        clock: its wall time is when a change is said to have happened.
+        listeners: are told of every change, from the first one on.
     """
 
-    def __init__(self, inner: Hooks, clock: Clock) -> None:
+    def __init__(self, inner: Hooks, clock: Clock, listeners: Iterable[Listener] = ()) -> None:
         self._inner = inner
         self._clock = clock
-        self._listeners: set[_Listener] = set()
+        self._listeners = list(listeners)
         # the pipeline asks the inner ones, as if there was nothing between
         self.wants_successes = inner.wants_successes
         self.on_attempt = inner.on_attempt
@@ -41,21 +47,24 @@ class CircuitFeed:
         self._inner.on_circuit(event)
         if self._listeners:
             at = self._clock.wall()
-            for listener in self._listeners:
-                listener.put(event, at)
+            for tell in self._listeners:
+                tell(event, at)
 
     @contextmanager
     def listening(self) -> Iterator[AsyncIterator[CircuitNews]]:
-        """The changes from now on, for as long as the block runs."""
-        listener = _Listener()
-        self._listeners.add(listener)
+        """The changes from now on, for as long as the block runs.
+
+        Who does not keep up misses the oldest changes, and is told how many: the pipeline waits for nobody.
+        """
+        kept = _Kept()
+        self._listeners.append(kept.put)
         try:
-            yield listener.news()
+            yield kept.news()
         finally:
-            self._listeners.discard(listener)
+            self._listeners.remove(kept.put)
 
 
-class _Listener:
+class _Kept:
     def __init__(self) -> None:
         self._waiting: deque[tuple[CircuitEvent, datetime]] = deque()
         self._missed = 0

@@ -4,68 +4,44 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 import structlog
 from standardwebhooks import Webhook, WebhookVerificationError
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from clients.call import ProtocolName
 from clients.clock import Clock, SystemClock
 from clients.hooks import CircuitEvent
-from clients.upstream import Upstream
 from gateway.alerts import AlertsConfig, AlertType, WebhookConfig, open_alerts
 from gateway.alerts.sending import Alerts
+from gateway.auth import SecretFile
 from gateway.runtime import pyreqwest_wire
 from tests.testkit.clock import ManualClock
-from tests.testkit.serve import TestServer
-from tests.testkit.waiting import Signal
+from tests.testkit.webhooks import SECRET, Receiver
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-
-class Receiver:
-    """A server that alerts are posted to."""
-
-    def __init__(self) -> None:
-        self.statuses: list[int] = []
-        self.got: list[tuple[str, dict[str, str], bytes]] = []
-        self._changed = Signal()
-        self.server = TestServer(Starlette(routes=[Route("/{path:path}", self._take, methods=["POST"])]))
-
-    async def _take(self, request: Request) -> Response:
-        self.got.append((request.url.path, dict(request.headers), await request.body()))
-        self._changed.notify()
-        return Response("thank you", self.statuses.pop(0) if self.statuses else 200)
-
-    async def wait_for(self, count: int) -> list[tuple[str, dict[str, str], bytes]]:
-        await self._changed.until(
-            lambda: len(self.got) >= count, lambda: f"{count} messages; there are {len(self.got)}"
-        )
-        return self.got
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    receiver = Receiver()
-    async with receiver.server:
+    async with Receiver() as receiver:
         yield receiver
 
 
 @asynccontextmanager
-async def _alerts(config: AlertsConfig, clock: Clock | None = None) -> AsyncIterator[Alerts]:
+async def _alerts(config: AlertsConfig, clock: Clock | None = None, *, flush_s: float = 5.0) -> AsyncIterator[Alerts]:
     async with open_alerts(
         config,
         instance="gateway-1",
-        upstreams=dict[str, Upstream],
+        upstreams=lambda: None,
         wires=pyreqwest_wire,
         clock=clock or SystemClock(),
         random=Random(1),
+        flush_s=flush_s,
     ) as alerts:
         yield alerts
 
@@ -81,7 +57,7 @@ def _verified(headers: Mapping[str, str], body: bytes, secret: str = SECRET) -> 
 async def test_a_receiver_can_verify_what_it_gets(receiver: Receiver) -> None:
     config = AlertsConfig(webhooks=[WebhookConfig(f"{receiver.server.url}/hooks/a?team=1", SECRET)])
     async with _alerts(config) as alerts:
-        alerts.circuit_changed(_event("open"))
+        alerts.circuit_changed(_event("open"), AT)
         ((path, headers, body),) = await receiver.wait_for(1)
     assert path == "/hooks/a"
     payload = _verified(headers, body)
@@ -99,7 +75,7 @@ async def test_a_receiver_can_verify_what_it_gets(receiver: Receiver) -> None:
 async def test_an_attempt_that_fails_is_made_again_with_the_same_id(receiver: Receiver) -> None:
     receiver.statuses = [503]
     async with _alerts(AlertsConfig(webhooks=[WebhookConfig(receiver.server.url, SECRET)])) as alerts:
-        alerts.circuit_changed(_event("open"))
+        alerts.circuit_changed(_event("open"), AT)
         first, second = await receiver.wait_for(2)
     assert first[1]["webhook-id"] == second[1]["webhook-id"]
     assert _verified(first[1], first[2]) == _verified(second[1], second[2])
@@ -113,7 +89,7 @@ async def test_each_webhook_gets_its_types_in_order_signed_with_its_secret(recei
     ]
     async with _alerts(AlertsConfig(webhooks=webhooks)) as alerts:
         for state in ("open", "closed", "open"):
-            alerts.circuit_changed(_event(state))
+            alerts.circuit_changed(_event(state), AT)
         got = await receiver.wait_for(4)
     kinds = [_verified(headers, body)["type"] for path, headers, body in got if path == "/all"]
     assert kinds == ["circuit.opened", "circuit.closed", "circuit.opened"]
@@ -125,7 +101,7 @@ async def test_each_webhook_gets_its_types_in_order_signed_with_its_secret(recei
 async def test_what_waits_at_the_end_is_sent_first(receiver: Receiver) -> None:
     async with _alerts(AlertsConfig(webhooks=[WebhookConfig(receiver.server.url, SECRET)])) as alerts:
         for name in ("crm", "billing", "bank"):
-            alerts.circuit_changed(_event("open", name))
+            alerts.circuit_changed(_event("open", name), AT)
     assert [json.loads(body)["data"]["service"] for _, _, body in receiver.got] == ["crm", "billing", "bank"]
 
 
@@ -133,13 +109,13 @@ async def test_a_receiver_that_is_down_for_long_gets_it_when_it_is_back(receiver
     clock = ManualClock()
     receiver.statuses = [500] * 12
     async with _alerts(
-        AlertsConfig(stale_ratio=None, webhooks=[WebhookConfig(receiver.server.url, SECRET)]), clock
+        AlertsConfig(every_s=1e9, webhooks=[WebhookConfig(receiver.server.url, SECRET)]), clock, flush_s=0.01
     ) as alerts:
-        alerts.circuit_changed(_event("open"))
+        alerts.circuit_changed(_event("open"), AT)
         while receiver.statuses:
-            await clock.wait_for_sleepers(1)
+            await clock.wait_for_sleepers(2)
             await clock.advance(clock.sleepers[0])
-        await clock.wait_for_sleepers(1)
+        await clock.wait_for_sleepers(2)
         await clock.advance(clock.sleepers[0])
         got = await receiver.wait_for(9)
     assert len({headers["webhook-id"] for _, headers, _ in got}) == 1
@@ -149,19 +125,53 @@ async def test_it_gives_up_in_the_end_and_goes_on_with_the_next(receiver: Receiv
     clock = ManualClock()
     webhook = WebhookConfig(receiver.server.url, SECRET, give_up_s=60)
     receiver.statuses = [500] * 1_000
-    config = AlertsConfig(stale_ratio=None, webhooks=[webhook])
+    config = AlertsConfig(every_s=1e9, webhooks=[webhook])
     with structlog.testing.capture_logs() as logged:
         async with asyncio.timeout(20), _alerts(config, clock) as alerts:
-            alerts.circuit_changed(_event("open"))
+            alerts.circuit_changed(_event("open"), AT)
             while not any(line["event"] == "alert given up" for line in logged):
-                if clock.sleepers:
+                if len(clock.sleepers) > 1:
                     await clock.advance(clock.sleepers[0])
                 await asyncio.sleep(0.001)  # answers come by a socket
             receiver.statuses = []
             await clock.advance(600)  # its circuit is ready for a probe
-            alerts.circuit_changed(_event("open", "billing"))
+            alerts.circuit_changed(_event("open", "billing"), AT)
             while not any(b"billing" in body for _, _, body in receiver.got):
-                if clock.sleepers:
+                if len(clock.sleepers) > 1:
                     await clock.advance(clock.sleepers[0])
                 await asyncio.sleep(0.001)
     assert {json.loads(body)["data"]["service"] for _, _, body in receiver.got[:-1]} == {"crm"}
+
+
+async def test_a_secret_in_a_file_may_be_rotated(receiver: Receiver, tmp_path: Path) -> None:
+    other = "whsec_" + "A" * 43 + "="
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    clock = ManualClock(wall=datetime.now(UTC))
+    webhook = WebhookConfig(receiver.server.url, SecretFile(str(file)))
+    async with _alerts(AlertsConfig(webhooks=[webhook]), clock) as alerts:
+        alerts.circuit_changed(_event("open"), AT)
+        await receiver.wait_for(1)
+        file.write_text(other)
+        clock.jump(2)
+        alerts.circuit_changed(_event("closed"), AT)
+        await receiver.wait_for(2)
+    first, second = receiver.got
+    assert _verified(first[1], first[2])["type"] == "circuit.opened"
+    assert _verified(second[1], second[2], other)["type"] == "circuit.closed"
+
+
+async def test_what_could_not_be_sent_at_the_end_is_said_and_shows_neither_secret_nor_path(receiver: Receiver) -> None:
+    receiver.statuses = [500] * 1_000
+    clock = ManualClock()
+    url = f"{receiver.server.url}/token-c4n4ry"
+    with structlog.testing.capture_logs() as logged:
+        config = AlertsConfig(every_s=1e9, webhooks=[WebhookConfig(url, SECRET)])
+        async with _alerts(config, clock, flush_s=0.01) as alerts:
+            alerts.circuit_changed(_event("open"), AT)
+            alerts.circuit_changed(_event("open", "billing"), AT)
+            await clock.wait_for_sleepers(2)
+    given_up = [line for line in logged if line["event"] == "alert given up"]
+    assert [line["reason"] for line in given_up] == ["the gateway stops"] * 2
+    assert "c4n4ry" not in repr(logged)
+    assert SECRET not in repr(logged)

@@ -70,9 +70,27 @@ def test_without_a_limit_nothing_stale_is_told() -> None:
     assert Watch(AlertsConfig(stale_ratio=None), "gateway-1").stale("crm", 1_000, 1.0, AT) is None
 
 
-def test_a_service_that_is_gone_has_no_trouble_left(watch: Watch) -> None:
+def test_the_troubles_of_a_service_end_with_it(watch: Watch) -> None:
     watch.circuit(_changed("open"), AT)
     watch.stale("crm", 100, 1.0, AT)
-    watch.forget({"billing"})
+    assert watch.troubled == {"crm"}
+    told = list(watch.gone({"billing"}, set(), AT))
+    assert [(alert.type, alert.data.reason) for alert in told] == [
+        (AlertType.CIRCUIT_CLOSED, "the service is served no more"),
+        (AlertType.STALE_NORMAL, "the service is served no more"),
+    ]
     assert watch.circuit(_changed("closed"), AT) is None
     assert watch.stale("crm", 100, 0.0, AT) is None
+
+
+def test_a_service_that_was_replaced_begins_without_the_trouble_of_its_circuits(watch: Watch) -> None:
+    watch.circuit(_changed("open"), AT)
+    watch.circuit(_changed("open", operation="customers"), AT)
+    assert not list(watch.gone({"crm"}, {("crm", "graphql", None), ("crm", "graphql", "customers")}, AT))
+    [over] = watch.gone({"crm"}, {("crm", "graphql", None)}, AT)
+    assert (over.type, over.data.operation, over.data.reason) == (
+        AlertType.CIRCUIT_CLOSED,
+        "customers",
+        "it was replaced by a new one",
+    )
+    assert watch.circuit(_changed("open", operation="customers"), AT) is not None
