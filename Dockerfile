@@ -9,7 +9,7 @@ COPY schema schema
 COPY gateway gateway
 COPY demo demo
 RUN python -m venv .venv
-RUN .venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check -c constraints.txt -e '.[jwt,redis]'
+RUN .venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check -c constraints.txt -e '.[jwt,redis,tracing]'
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --no-create-home breakwater

@@ -1,10 +1,11 @@
-"""What metrics and logs cost a small federated query: CPU of the gateway's process for a request, over real sockets.
+"""What metrics, logs and traces cost a small federated query: CPU of the gateway's process, over real sockets.
 
-    .venv/bin/python -m benchmarks.telemetry [--requests 4000] [--rounds 7]
+    .venv/bin/python -m benchmarks.telemetry [--requests 4000] [--rounds 7] [--only traces]
 
 One gateway for each way to serve, all at once on the first CPU; they are asked in turns, and each round is compared
 with its own "nothing". Load and upstream are on the last CPU and are not counted. `/metrics` is scraped once a round:
-4,000 requests are a second or two of a busy core, and Prometheus comes every 15.
+4,000 requests are a second or two of a busy core, and Prometheus comes every 15. Spans are sent to the upstream, which
+takes whatever comes.
 """
 
 import argparse
@@ -46,23 +47,31 @@ services:
   crm: {{ cache: {{ stale_if_error_s: 0 }} }}
 metrics: {{ enabled: {metrics} }}
 log: {{ requests: {requests} }}
+{tracing}
 """
-WAYS = {
-    "nothing": ("false", "{ sample: 0, slow_s: null, always: [] }"),
-    "metrics": ("true", "{ sample: 0, slow_s: null, always: [] }"),
+QUIET = "{ sample: 0, slow_s: null, always: [] }"
+WAYS: dict[str, tuple[str, ...]] = {
+    "nothing": ("false", QUIET),
+    "metrics": ("true", QUIET),
     "metrics, a line for 1 in 100 and for what is slow or wrong": ("true", "{ sample: 0.01 }"),
     "metrics, a line for each request": ("true", "{ sample: 1 }"),
+    "traces, of no request": ("false", QUIET, "0"),
+    "traces, of 1 request in 10": ("false", QUIET, "0.1"),
+    "traces, of each request": ("false", QUIET, "1"),
 }
 
 
 @contextlib.contextmanager
 def gateway(port: int, way: str, folder: Path, url: str) -> Iterator[int]:
     """A gateway's process id, while it serves."""
-    metrics, requests = WAYS[way]
+    metrics, requests, *share = WAYS[way]
+    tracing = f"tracing: {{ endpoint: '{url}/v1/traces', sample: {share[0]} }}" if share else ""
     supergraph = folder / "supergraph.graphql"
     supergraph.write_text(SUPERGRAPH.format(url=url))
     file = folder / f"{port}.yaml"
-    file.write_text(CONFIG.format(port=port, supergraph=supergraph, metrics=metrics, requests=requests))
+    file.write_text(
+        CONFIG.format(port=port, supergraph=supergraph, metrics=metrics, requests=requests, tracing=tracing)
+    )
     command = [sys.executable, "-c", "from gateway.cli import main; main()", "serve", "--config", str(file)]
     with (folder / f"{port}.log").open("w") as log, subprocess.Popen(command, stderr=log, stdout=log) as process:
         os.sched_setaffinity(process.pid, {0})
@@ -125,13 +134,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=4_000)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default="", help="the ways with this in their names, against nothing")
     options = parser.parse_args()
+    ways = [way for way in WAYS if way == "nothing" or options.only in way]
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         address = stack.enter_context(upstream.running())
-        urls = {way: f"http://127.0.0.1:{PORT + index}" for index, way in enumerate(WAYS)}
-        pids = {way: stack.enter_context(gateway(PORT + index, way, folder, address)) for index, way in enumerate(WAYS)}
+        urls = {way: f"http://127.0.0.1:{PORT + index}" for index, way in enumerate(ways)}
+        pids = {way: stack.enter_context(gateway(PORT + index, way, folder, address)) for index, way in enumerate(ways)}
         time.sleep(1)
         found = uvloop.run(measure(pids, urls, options.requests, options.rounds))
     nothing = found["nothing"]

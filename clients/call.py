@@ -12,6 +12,7 @@ from clients.endpoint import Endpoint
 from clients.errors import UpstreamError
 from clients.headers import Heard
 from clients.operation import Kind, Operation
+from clients.span import Span
 
 
 class ProtocolName(enum.StrEnum):
@@ -83,6 +84,9 @@ class Caller(msgspec.Struct, frozen=True):
         expires_at: when its credential ends, in monotonic seconds of the pipeline's clock; None where it does not.
         tally: what was asked of services on its behalf.
         heard: takes the headers of upstreams' answers that the client is to get; None where it gets none.
+        span: what is recorded of the request, as far as it has come; None when it is not traced.
+        propagated: headers that an attempt is sent, so that the trace goes on upstream; None when nothing is traced,
+            and until an attempt of a recorded request is made, which has its own.
     """
 
     request_id: str
@@ -97,6 +101,8 @@ class Caller(msgspec.Struct, frozen=True):
     expires_at: float | None = None
     tally: Tally = msgspec.field(default_factory=Tally)
     heard: Heard | None = None
+    span: Span | None = None
+    propagated: Mapping[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"Caller({self.request_id!r}, tenant={self.tenant!r}, user={self.user!r})"  # no credential, no header

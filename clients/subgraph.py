@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from graphql import FieldNode, InlineFragmentNode, OperationDefinitionNode, parse
+from graphql import FieldNode, InlineFragmentNode, OperationDefinitionNode, parse, print_ast
 from msgspec.structs import replace
 
 from clients.call import Call, Problem
@@ -124,6 +124,12 @@ class SubgraphOperation(Operation):
     def circuit_name(self) -> str:
         """What it asks for: requests of different plans for the same share a circuit."""
         return self.about or self.name
+
+    @property
+    def representations(self) -> Sequence[str]:
+        """The variables that take representations, whether or not the rows are told apart."""
+        variables = {} if self.graphql is None else self.graphql.variables
+        return [name for name, definition in variables.items() if print_ast(definition.type) == "[_Any!]!"]
 
 
 def subgraph_operation(

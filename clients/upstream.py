@@ -1,9 +1,9 @@
 """One upstream service: its pipeline, its circuits, and what is to be known about it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from clients.call import Answer, Call, ProtocolName, ServedBy
 from clients.clock import Clock, SystemClock
@@ -30,6 +30,7 @@ from clients.state.circuit import Circuit, CircuitStatus, Mode, State, Transitio
 from clients.state.circuits import Circuits, NoSuchCircuit
 from clients.state.retry_budget import RetryBudget
 from clients.stores.base import Store
+from clients.tracing import recorded_fetch
 from clients.transports.base import Wire
 from clients.upstream_status import RetryStatus, ServedFigures, UpstreamFigures, UpstreamStatus
 
@@ -150,7 +151,7 @@ class Upstream:
         """The service's name in gateway.yaml."""
         return self.service.name
 
-    async def execute(self, call: Call) -> Answer:
+    def execute(self, call: Call) -> Coroutine[Any, Any, Answer]:
         """Answer a call, from the upstream or in its place; the answer says how.
 
         May be cancelled at any time; nothing stays behind.
@@ -158,6 +159,12 @@ class Upstream:
         Raises:
             UpstreamError: there is no answer to give.
         """
+        span = call.caller.span
+        if span is None:
+            return self._execute(call)
+        return recorded_fetch(span, call, self._execute, keeps=self.service.policy.cache.keeps)
+
+    async def _execute(self, call: Call) -> Answer:
         calls = self._calls
         began = self._clock.now()
         calls.begun += 1
@@ -180,7 +187,7 @@ class Upstream:
         call.caller.tally.note(self.name, call.operation.name, by, duration_s)
         return answer
 
-    async def stand_in(self, call: Call) -> Answer:
+    def stand_in(self, call: Call) -> Coroutine[Any, Any, Answer]:
         """Answer a call of another service from the upstream, with this one's retries, circuits and alternatives.
 
         What is kept, and what is served when there is no answer, is the business of the service that was asked.
@@ -188,6 +195,10 @@ class Upstream:
         Raises:
             UpstreamError: there is no answer.
         """
+        span = call.caller.span
+        return self._stand_in(call) if span is None else recorded_fetch(span, call, self._stand_in, keeps=False)
+
+    async def _stand_in(self, call: Call) -> Answer:
         calls = self._calls
         began = self._clock.now()
         calls.begun += 1

@@ -49,6 +49,7 @@ from gateway.telemetry import logs
 from gateway.telemetry.exposed import ExposedMetrics
 from gateway.telemetry.figures import RequestFigures
 from gateway.telemetry.loop_lag import LoopLag
+from gateway.telemetry.opening import open_tracing
 from gateway.telemetry.requests import RequestLog
 from gateway.telemetry.upstreams import UpstreamLog
 from gateway.yaml_source import Finding
@@ -164,7 +165,10 @@ def create_app(
     random = random or Random()
     figures = RequestFigures()
     lag = LoopLag()
-    metrics = ExposedMetrics(config.metrics, lambda: serving.runtime, figures, lag, workers)
+    tracing = open_tracing(config.tracing, random, clock)
+    metrics = ExposedMetrics(
+        config.metrics, lambda: serving.runtime, figures, lag, workers=workers, spans=tracing.figures
+    )
     log = RequestLog(config.log.requests, figures=figures, random=random)
     shedding = Shedding(
         max_in_flight=config.server.max_in_flight,
@@ -181,6 +185,7 @@ def create_app(
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, object]]:
         async with AsyncExitStack() as stack:
             open_ = stack.enter_async_context
+            await open_(tracing)
             known = await open_(open_identity(config, clock, random))
             alerts = await open_(
                 open_alerts(
@@ -208,8 +213,8 @@ def create_app(
             runtime = await open_(open_runtime(config, schema, parts))
             await asyncio.gather(*(upstream.checked() for upstream in runtime.upstreams.values()))
             flights = await open_(_flights(config, clock)) if config.server.dedupe_inflight else None
-            serving.pipeline = OperationPipeline(runtime, known.identifier, log, flights)
-            serving.responses = Responses(serving.pipeline, shedding, log.masked)
+            serving.pipeline = OperationPipeline(runtime, tracing.identifying(known.identifier), log, flights)
+            serving.responses = Responses(serving.pipeline, shedding, log.masked, tracing.recording)
             serving.identifier = known.unlimited
             serving.runtime = runtime
             on_settled()
@@ -253,7 +258,7 @@ def create_app(
     if graphiql is not None:
         routes += graphiql.routes()
     return Application(
-        endpoint=with_cors(_compressed(endpoint, config), config.cors),
+        endpoint=tracing.traced(with_cors(_compressed(endpoint, config), config.cors)),
         sockets=sockets,
         routes=routes,
         lifespan=lifespan,

@@ -15,6 +15,7 @@ from gateway.access.guard import UNAUTHORIZED, Access, Guard
 from gateway.context import RequestContext
 from gateway.errors import ErrorFormatter
 from gateway.federation.errors import PlanningError
+from gateway.federation.executor.compiled import Prepared
 from gateway.federation.planner import Plan
 from gateway.federation.serving import ServedSupergraph, Snapshot
 from gateway.federation.supergraph import active_labels
@@ -23,6 +24,7 @@ from gateway.http.errors import OperationUnsupported
 from gateway.local_execution import LocalSchema
 from gateway.subscriptions.federated import require_local
 from gateway.subscriptions.source import Source, SourceRefused, open_source
+from gateway.telemetry import spans
 from schema.build import core_schema
 
 _NO_LABELS: frozenset[str] = frozenset()
@@ -169,7 +171,14 @@ class StrawberryExecutor:
         return await self._execute(asked)
 
     async def _execute(self, asked: Asked) -> Executed:
-        result = await self._local.execute(asked.document, asked.operation, asked.variables, asked.context, alone=True)
+        context = asked.context
+        if (span := context.caller.span) is None:
+            result = await self._local.execute(asked.document, asked.operation, asked.variables, context, alone=True)
+        else:
+            with spans.executing(span, context, asked.document, asked.operation):
+                result = await self._local.execute(
+                    asked.document, asked.operation, asked.variables, context, alone=True
+                )
         errors = result.errors
         nothing_ran = result.data is None and errors and all(error.path is None for error in errors)
         return Executed(
@@ -231,18 +240,30 @@ class _Federated:
         engine = snapshot.engine
         labels = active_labels(engine.model, self._random.random()) if engine.model.override_labels else _NO_LABELS
         try:
-            prepared = snapshot.prepared(asked.document, asked.operation.name, labels)
+            prepared = self._prepared(asked, labels)
         except PlanningError as error:
             return Executed(
                 errors=[asked.formatter.planned({"message": str(error), "extensions": {"code": error.code}})]
             )
         snapshot.begin()
         try:
-            answer = await engine.run(prepared, asked.variables, asked.context)
+            if (span := asked.context.caller.span) is None:
+                answer = await engine.run(prepared, asked.variables, asked.context)
+            else:
+                with spans.executing(span, asked.context, asked.document, asked.operation):
+                    answer = await engine.run(prepared, asked.variables, asked.context)
         finally:
             snapshot.end()
         errors = [asked.formatter.planned(entry) for entry in answer.get("errors", ())]
         return Executed(answer.get("data", msgspec.UNSET), errors, prepared.plan)
+
+    def _prepared(self, asked: Asked, labels: frozenset[str]) -> Prepared:
+        snapshot, span = self._snapshot, asked.context.caller.span
+        document, name = asked.document, asked.operation.name
+        if span is None or snapshot.holds(document, name, labels):
+            return snapshot.prepared(document, name, labels)
+        with spans.part(span, "graphql.plan"):
+            return snapshot.prepared(document, name, labels)
 
     async def subscribe(self, asked: Asked) -> Source:
         """See `Executable`. Holds on to nothing of the snapshot: the subscription may outlive it by days."""

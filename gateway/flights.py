@@ -15,11 +15,14 @@ from msgspec.structs import replace
 from clients.call import Caller
 from clients.clock import Clock
 from clients.service import Service
+from clients.span import Span
 from gateway.execution import Asked
 from gateway.http.endpoint import Answer, encode
 
 # Of the caller, everything but what tells requests of one and the same caller apart. A field that is added counts.
-_of_one_request = frozenset({"request_id", "correlation_id", "deadline", "expires_at", "headers", "tally"})
+_of_one_request = frozenset(
+    {"request_id", "correlation_id", "deadline", "expires_at", "headers", "propagated", "span", "tally"}
+)
 _who = attrgetter(*(name for name in Caller.__struct_fields__ if name not in _of_one_request))
 
 # What clients and proxies put into every request, and no answer depends on unless a service is sent it.
@@ -88,14 +91,16 @@ class _Flight:
         deadline: of the request that began it; it ends there by itself.
         waiting: one future for each request.
         late: it ended at its deadline, with less than was asked for.
+        span: what is recorded of the request that began it, if anything is.
     """
 
-    __slots__ = ("deadline", "late", "task", "waiting")
+    __slots__ = ("deadline", "late", "span", "task", "waiting")
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.waiting: dict[asyncio.Future[Answer], None] = {}
         self.late = False
+        self.span: Span | None = None
         self.task: asyncio.Task[Answer]
 
 
@@ -116,9 +121,12 @@ class QueryFlights:
     def answer(self, asked: Asked, run: Run) -> Awaitable[Answer]:
         """The answer to a query: of `run`, or of another query's that is alike."""
         key = self._keys.key(asked)
-        return run() if key is None else self.share(key, asked.context.caller.deadline or 0.0, run)
+        if key is None:
+            return run()
+        caller = asked.context.caller
+        return self.share(key, caller.deadline or 0.0, run, caller.span)
 
-    async def share(self, key: Hashable, deadline: float, run: Run) -> Answer:
+    async def share(self, key: Hashable, deadline: float, run: Run, span: Span | None = None) -> Answer:
         """The answer of the flight under `key`, which is begun with `run` when there is none.
 
         Its `body` is made once, for all. May be cancelled: the execution goes on for the others.
@@ -130,8 +138,11 @@ class QueryFlights:
         flight = self._flights.get(key)
         if flight is None:
             flight = self._begin(key, deadline, run)
+            flight.span = span
         elif flight.deadline > deadline:
             return await run()
+        elif span is not None:
+            span.joined(flight.span)
         answer = await self._hear(key, flight)
         return await run() if flight.late and flight.deadline < deadline else answer
 

@@ -19,6 +19,7 @@ from gateway.http.documents import Document, Operation
 from gateway.http.endpoint import Answer, Exchange
 from gateway.identity import Identifier
 from gateway.runtime import Runtime
+from gateway.telemetry import spans
 from gateway.telemetry.requests import RequestLog
 
 # Upstream calls end at the deadline by themselves and leave a partial answer; this ends a resolver that does not.
@@ -71,7 +72,12 @@ class OperationPipeline:
         persisted = self._runtime.persisted
         text = exchange.params.require_query() if persisted is None else await persisted.text(exchange.params)
         executable = self._runtime.executor.current()  # after whatever waits: a snapshot may be replaced meanwhile
-        document, operation = self._document(exchange, executable, text)
+        span = caller.span
+        if span is None:
+            document, operation = self._document(exchange, executable, text)
+        else:
+            find = partial(self._document, exchange, executable, text)
+            document, operation = spans.document_of(span, executable.documents, text, find)
         costs = executable.documents.costs
         cost = None if costs is None else costs.admit(document, operation, exchange)
         formatter = ErrorFormatter(exchange.request_id, clock.wall(), self._log.masked)
@@ -82,6 +88,8 @@ class OperationPipeline:
         answer = await execute(executable, asked)
         if cost is not None:
             answer = replace(answer, extensions={**(answer.extensions or {}), "cost": cost}, body=None)
+        if span is not None:
+            spans.answered(span, answer)
         self._log.finished(operation, context, answer, clock.now() - began, variables=params.variables)
         return answer
 

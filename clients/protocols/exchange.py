@@ -30,6 +30,7 @@ from clients.protocols.alignment import MissingKeyError, align
 from clients.protocols.cache_control import allowed
 from clients.protocols.reported import without_values
 from clients.service import Service
+from clients.span import Span
 from clients.transports.base import (
     Wire,
     WireConnectError,
@@ -101,6 +102,8 @@ class Exchange(ABC):
         """The request on its way; raises WireError. To be awaited without a frame between, as it is for every call."""
         service = self._service
         headers = {**request.headers, **service.headers, **service.forwarded(call.caller)}
+        if (propagated := call.caller.propagated) is not None:
+            headers.update(propagated)
         if call.attempt > 1:
             headers["x-retry-attempt"] = str(call.attempt - 1)
         if call.hedge:
@@ -110,7 +113,15 @@ class Exchange(ABC):
         wire, url = self._wire, request.url
         if (endpoint := call.endpoint) is not None:
             wire, url = endpoint.wire or wire, endpoint.url(url, self._origin_length)
-        return wire.send(request.method, url, headers, request.body, max_body_bytes=service.policy.max_body_bytes)
+        sent = wire.send(request.method, url, headers, request.body, max_body_bytes=service.policy.max_body_bytes)
+        return sent if (span := call.caller.span) is None else self._recorded(span, request, url, sent)
+
+    async def _recorded(self, span: Span, request: Request, url: str, sent: Awaitable[WireResponse]) -> WireResponse:
+        route = request.where.removeprefix(f"REST {request.method} ") if self.protocol is ProtocolName.REST else None
+        span.sent(request.method, url, route)
+        response = await sent
+        span.set({"http.response.status_code": response.status, "http.response.body.size": len(response.body)})
+        return response
 
     def not_sent(self, request: Request, error: WireError) -> UpstreamError:
         """What it means for the call that there is no response."""

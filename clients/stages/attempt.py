@@ -4,12 +4,17 @@ Both are of every attempt alone, so they share a frame: each coroutine between t
 again whenever something comes, with caches that the wire's own thread has emptied meanwhile.
 """
 
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any
+
 from clients.call import Answer, Call, Handler, ProtocolName
 from clients.clock import Clock
 from clients.errors import AttemptTimeout, DeadlineExceeded, UpstreamError
 from clients.figures import Traffic
 from clients.hooks import AttemptEvent, Hooks
 from clients.timeouts import Timeouts
+from clients.tracing import recorded_attempt
 
 
 class Attempt:
@@ -38,8 +43,14 @@ class Attempt:
         self._tell_success = hooks.on_attempt if hooks.wants_successes else None
         self._clock = clock
 
-    async def __call__(self, call: Call, inner: Handler) -> Answer:
+    def __call__(self, call: Call, inner: Handler) -> Coroutine[Any, Any, Answer]:
         """Go on, or raise AttemptTimeout; DeadlineExceeded when it was the request that had no more time."""
+        span = call.caller.span
+        if span is None:
+            return self._attempt(call, inner)
+        return recorded_attempt(span, call, self._protocol.value, partial(self._attempt, inner=inner))
+
+    async def _attempt(self, call: Call, inner: Handler) -> Answer:
         traffic, clock = self._traffic, self._clock
         began = clock.now()
         deadline = call.caller.deadline

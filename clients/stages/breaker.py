@@ -46,7 +46,11 @@ class Breaker:
         circuit, clock = self._circuit, self._clock
         permit = circuit.acquire(clock.now())
         if isinstance(permit, Refusal):
+            if (span := call.caller.span) is not None:
+                span.event("refused by open circuit", {"breakwater.protocol": self._protocol.value})
             raise CircuitOpen(self._service, partial(self._explain, permit), retry_after_s=permit.retry_after_s)
+        if permit.serial and (span := call.caller.span) is not None:
+            span.event("probe of half-open circuit", {"breakwater.protocol": self._protocol.value})
         outcome, failure, queued_s = Outcome.IGNORED, None, 0.0
         try:
             answer = await inner(call)

@@ -82,9 +82,9 @@ class Retry:
                 delay_s = self._delay_s(call.attempt, error)
                 gave_up = self._why_not(call, error, delay_s)
                 if gave_up is not None:
-                    self._hooks.on_retry(RetryEvent(call, self._protocol, error.code, gave_up=gave_up))
+                    self._tell(RetryEvent(call, self._protocol, error.code, gave_up=gave_up))
                     raise error
-                self._hooks.on_retry(RetryEvent(call, self._protocol, error.code, delay_s))
+                self._tell(RetryEvent(call, self._protocol, error.code, delay_s))
                 self._figures.retries += 1
                 self._figures.waited_s += delay_s
                 await self._clock.sleep(delay_s)
@@ -93,12 +93,22 @@ class Retry:
                     return await inner(call)
                 except (CircuitOpen, LimitReached) as refusal:
                     self._figures.retries -= 1
-                    self._hooks.on_retry(RetryEvent(call, self._protocol, refusal.code, gave_up=GaveUp.CIRCUIT))
+                    self._tell(RetryEvent(call, self._protocol, refusal.code, gave_up=GaveUp.CIRCUIT))
                     raise error from refusal  # what opened the circuit says more than that it is open
                 except UpstreamError as latest:
                     error = latest
         finally:
             del error  # its traceback holds this frame: without this, each failure is garbage only the collector finds
+
+    def _tell(self, event: RetryEvent) -> None:
+        self._hooks.on_retry(event)
+        span = event.call.caller.span
+        if span is not None:
+            after = {"breakwater.protocol": self._protocol.value, "breakwater.attempt": event.call.attempt}
+            if event.gave_up is None:
+                span.event("retry", {**after, "error.type": event.error, "breakwater.delay_s": event.delay_s or 0.0})
+            else:
+                span.event("no retry", {**after, "error.type": event.error, "breakwater.reason": event.gave_up.value})
 
     def _why_not(self, call: Call, error: UpstreamError, delay_s: float) -> GaveUp | None:
         """Why there is no further attempt; None when there is one, and it is paid."""

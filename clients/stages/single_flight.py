@@ -16,6 +16,7 @@ from clients.call import Answer, Call, Handler
 from clients.clock import Clock
 from clients.errors import DeadlineExceeded
 from clients.operation import Kind
+from clients.span import Span
 from clients.stages.cache_key import CacheKeys
 from clients.stages.deadline import remaining_s
 
@@ -35,6 +36,7 @@ class _Flight:
         waiters: who is to be told; the outcome of those that have gone is cancelled.
         waiting: how many have not gone.
         landed: for whoever closes.
+        span: what is recorded of it, if anything is.
     """
 
     key: Hashable
@@ -45,6 +47,7 @@ class _Flight:
     waiters: list["_Waiter"] = field(default_factory=list)
     waiting: int = 0
     landed: "asyncio.Future[None] | None" = None
+    span: Span | None = None
 
 
 _Outcome = Answer | BaseException | None
@@ -101,7 +104,7 @@ class SingleFlight:
         flight = self._flights.get(key)
         if flight is not None:
             return await self._follow(flight, call, run)
-        flight = self._flights[key] = _Flight(key, call.caller.deadline, asyncio.current_task())
+        flight = self._flights[key] = _Flight(key, call.caller.deadline, asyncio.current_task(), span=call.caller.span)
         try:
             answer = await run(call, key)
         except BaseException as error:
@@ -131,7 +134,7 @@ class SingleFlight:
     def _take_off(self, key: _Key, call: Call, run: Run[_Key]) -> _Flight:
         """Begin a flight in a task of its own."""
         task: asyncio.Task[Answer] = asyncio.ensure_future(run(call, key))
-        flight = self._flights[key] = _Flight(key, call.caller.deadline, task, apart=True)
+        flight = self._flights[key] = _Flight(key, call.caller.deadline, task, apart=True, span=call.caller.span)
         self._tasks.add(task)
 
         def ended(done: asyncio.Task[Answer]) -> None:
@@ -172,6 +175,8 @@ class SingleFlight:
 
     async def _follow(self, flight: _Flight, call: Call, run: Run[Any]) -> Answer:
         flight.waiting += 1
+        if (span := call.caller.span) is not None and span is not flight.span:
+            span.joined(flight.span)
         try:
             while True:
                 waiter = _Waiter(call, run, asyncio.get_running_loop().create_future())

@@ -278,6 +278,8 @@ class StaleCache:
         if self._flights.launch(key, call, partial(self._revalidate, ids, run)):
             self._refreshing.update(ids)
             self.figures.refreshes += 1
+            if (span := call.caller.span) is not None:
+                span.event("refresh begun", {"breakwater.rows": len(ids)})
 
     async def _revalidate(self, ids: list[bytes], run: Run[_Key], call: Call, key: _Key) -> Answer:
         moves = self._moves

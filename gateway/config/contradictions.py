@@ -20,6 +20,7 @@ from gateway.config.model import Config, FederationConfig, LimitsConfig, Service
 from gateway.identity.settings import checked_headers, identity_findings, ops_findings
 from gateway.persisting import persisting_findings
 from gateway.telemetry.config import metrics_findings
+from gateway.telemetry.tracing_config import tracing_findings
 from gateway.tls import tls_findings
 from gateway.yaml_source import Finding, Path
 
@@ -43,6 +44,10 @@ def contradictions(config: Config, folder: FilePath) -> list[Finding]:
         findings.append(Finding(("redis", "url"), "expected a URL such as redis://host:6379/0"))
     findings += metrics_findings(config.metrics)
     findings += alerts_findings(config.alerts, folder)
+    if config.tracing is not None and config.tracing.tls is not None:
+        addresses = [] if config.tracing.endpoint is None else [config.tracing.endpoint]
+        findings += tls_findings(("tracing",), config.tracing.tls, folder, addresses)
+    findings += tracing_findings(config.tracing, {name: _sent(entry) for name, entry in config.services.items()})
     findings += batching_findings(config.server.batching, config.server.max_in_flight)
     findings += persisting_findings(config.persisted_queries)
     findings += access_findings(config.access)
@@ -54,6 +59,12 @@ def contradictions(config: Config, folder: FilePath) -> list[Finding]:
         findings += _timeout_meaning(("services", name), service, config.server.request_timeout_s)
     findings += _sharing_meaning(config)
     return findings + _federation_meaning(config)
+
+
+def _sent(entry: ServiceConfig) -> dict[str, Path]:
+    """The headers that a service is sent, in lower case, each with its place in the entry."""
+    found: dict[str, Path] = {name.lower(): ("headers", name) for name in entry.headers}
+    return found | {name.lower(): ("forward", i) for i, name in enumerate(sent_names(entry.forward))}
 
 
 def _callers_meaning(config: Config, folder: FilePath) -> Iterator[Finding]:

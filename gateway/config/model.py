@@ -18,6 +18,7 @@ from gateway.identity.settings import IdentityConfig, OpsConfig, RateLimitConfig
 from gateway.persisting import PersistedQueriesConfig
 from gateway.subscriptions.config import SubscriptionsConfig
 from gateway.telemetry.config import LogConfig, MetricsConfig
+from gateway.telemetry.tracing_config import TracingConfig
 from gateway.tls import TlsConfig, tls_files
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -198,6 +199,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()
     alerts: AlertsConfig = AlertsConfig()
+    tracing: TracingConfig | None = None
     imports: list[str] = []
     """Python modules that declare Query (and Mutation) fields: yours, or those of `schema`."""
     profiles: dict[str, ProfileConfig] = {}

@@ -116,6 +116,11 @@ class Snapshot:
             self._idle = self._idle or asyncio.Event()
             await self._idle.wait()
 
+    @staticmethod
+    def holds(document: Document, operation_name: str | None, labels: frozenset[str]) -> bool:
+        """Whether `prepared` has something to give already."""
+        return (operation_name, labels) in document.prepared
+
     def prepared(self, document: Document, operation_name: str | None, labels: frozenset[str]) -> Prepared:
         """An operation of one of its documents, kept with the document. Nothing here waits, so it is made once.
 

@@ -178,6 +178,10 @@ class DocumentCache:
             raise entry.error()
         return entry
 
+    def holds(self, text: str) -> bool:
+        """Whether it need not be parsed."""
+        return text in self._entries
+
     def info(self) -> CacheInfo:
         """Counters for metrics."""
         return CacheInfo(self._hits, self._misses, len(self._entries), int(self._entries.currsize))

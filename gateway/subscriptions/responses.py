@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from graphql import GraphQLError, OperationType
@@ -18,6 +19,10 @@ from gateway.http.errors import MethodNotAllowed
 from gateway.http.shedding import Shedding
 from gateway.pipeline import OperationPipeline
 from gateway.subscriptions.source import Source, SourceRefused
+from gateway.telemetry import spans
+
+if TYPE_CHECKING:
+    from gateway.telemetry.tracing import Tracing
 
 
 class StreamExchange(Exchange, frozen=True):
@@ -56,8 +61,16 @@ class Responses:
     What waits for an event is no request in progress; opening a source and executing an event are.
     """
 
-    def __init__(self, pipeline: OperationPipeline, shedding: Shedding, on_masked: OnMasked) -> None:
+    def __init__(
+        self,
+        pipeline: OperationPipeline,
+        shedding: Shedding,
+        on_masked: OnMasked,
+        tracing: "Tracing | None" = None,
+    ) -> None:
         self._pipeline = pipeline
+        self._handle = pipeline.handle if tracing is None else partial(self._handle_traced, tracing)
+        self._answer = self._executed if tracing is None else partial(self._executed_traced, tracing)
         self._runtime = pipeline.runtime
         self._shedding = shedding
         self._on_masked = on_masked
@@ -78,7 +91,7 @@ class Responses:
         executable, document, operation = await self._pipeline.asked(exchange)
         if operation.kind is not OperationType.SUBSCRIPTION:
             with self._shedding:
-                answer = await self._pipeline.handle(exchange)
+                answer = await self._handle(exchange)
             yield answer
             return
         clock = self._runtime.clock
@@ -113,7 +126,24 @@ class Responses:
                     duration_ms=round((clock.now() - began) * 1000, 2),
                 )
 
-    async def _answer(self, source: Source, event: object, exchange: StreamExchange, caller: Caller) -> Answer:
+    async def _handle_traced(self, tracing: "Tracing", exchange: StreamExchange) -> Answer:
+        """An operation with a trace of its own, unless it has the one of an HTTP request."""
+        if spans.TRACE in exchange.scope:
+            return await self._pipeline.handle(exchange)
+        with tracing.operation("graphql over websocket", exchange.headers) as trace:
+            return await self._pipeline.handle(replace(exchange, scope={**exchange.scope, spans.TRACE: trace}))
+
+    async def _executed_traced(
+        self, tracing: "Tracing", source: Source, event: object, exchange: StreamExchange, caller: Caller
+    ) -> Answer:
+        """An event with a trace of its own: a subscription may last for days."""
+        with tracing.operation("subscription event", exchange.headers, event=True) as trace:
+            answer = await self._executed(source, event, exchange, trace.of(caller))
+            if trace.span is not None:
+                spans.event_answered(trace.span, exchange.params.operation_name, answer)
+            return answer
+
+    async def _executed(self, source: Source, event: object, exchange: StreamExchange, caller: Caller) -> Answer:
         """One event, in a context of its own: what it loads is new, and gone after it."""
         formatter = self._formatter(exchange)
         deadline = self._runtime.clock.now() + self._timeout_s

@@ -13,6 +13,7 @@ from gateway.telemetry.config import MetricsConfig
 from gateway.telemetry.figures import RequestFigures
 from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.metrics import GatewayMetrics
+from gateway.telemetry.spans import SpanFigures
 from gateway.telemetry.workers import Workers
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class ExposedMetrics:
         requests: of this process.
         lag: measured from entering to leaving.
         workers: the folder of the processes that serve together; None for one alone.
+        spans: of this process; None where nothing is traced.
     """
 
     def __init__(
@@ -36,7 +38,9 @@ class ExposedMetrics:
         current: Callable[[], Runtime | None],
         requests: RequestFigures,
         lag: LoopLag,
+        *,
         workers: Path | None,
+        spans: SpanFigures | None = None,
     ) -> None:
         self._lag = lag
         self._folder = workers
@@ -45,7 +49,7 @@ class ExposedMetrics:
         self._stack = AsyncExitStack()
         self.routes: Sequence[BaseRoute] = ()
         if config.enabled:
-            self._prometheus = _prometheus(GatewayMetrics(current, requests, lag), lambda: self._workers)
+            self._prometheus = _prometheus(GatewayMetrics(current, requests, lag, spans), lambda: self._workers)
             self.routes = (Route(config.path, self._prometheus.__call__, methods=["GET"]),)
 
     async def __aenter__(self) -> None:

@@ -31,7 +31,18 @@ _ACCOUNT = re.compile(
     r"|\d{9,}"
 )
 _CLEAN = frozenset(
-    {"request_id", "correlation_id", "plan", "digest", "serving", "kind", "duration_ms", "fetches", "served_by"}
+    {
+        "request_id",
+        "correlation_id",
+        "trace_id",
+        "plan",
+        "digest",
+        "serving",
+        "kind",
+        "duration_ms",
+        "fetches",
+        "served_by",
+    }
 )
 """Fields with ids, figures and words of our own, or clean ids of the client's; they are not looked at."""
 _SECRETS = frozenset(
@@ -191,7 +202,7 @@ class Finish:
 
     def _shown(self, text: str) -> str:
         """No more of an account number than its last four characters, and nothing that moves a terminal's cursor."""
-        text = _ACCOUNT.sub(lambda match: "…" + match[0][-4:], str(text))
+        text = without_accounts(str(text))
         return text if text.isprintable() else "".join(self._escaped(text))
 
     def _escaped(self, text: str) -> Iterator[str]:
@@ -213,6 +224,11 @@ class Finish:
             line["exception"] = "\n".join(
                 self._shown(part) if not i else "  " + self._shown(part) for i, part in enumerate(text)
             )
+
+
+def without_accounts(text: str) -> str:
+    """The text with no more of an account number than its last four characters."""
+    return _ACCOUNT.sub(lambda match: "…" + match[0][-4:], text)
 
 
 def _plain(name: str) -> str:

@@ -21,6 +21,7 @@ from clients.upstream_status import UpstreamStatus
 from gateway.runtime import Runtime
 from gateway.telemetry.figures import OTHER_CODE, RequestFigures, known_codes
 from gateway.telemetry.loop_lag import LoopLag
+from gateway.telemetry.spans import SpanFigures
 
 Value = float | HistogramFigures
 Kind = Literal["counter", "gauge", "histogram"]
@@ -154,6 +155,12 @@ METRICS: tuple[Metric, ...] = (
         ("result",),
     ),
     Metric(
+        "gateway_trace_spans_total",
+        "counter",
+        "Spans by outcome: exported, dropped (too many waited), failed (not taken); absent without tracing.",
+        ("outcome",),
+    ),
+    Metric(
         "gateway_dependency_trouble",
         "gauge",
         "1 while something is wrong with a store, a credential or the supergraph; /health says what.",
@@ -192,12 +199,20 @@ class GatewayMetrics:
         current: what serves now; None before and after.
         requests: of this process.
         lag: of its loop.
+        spans: of its traces; None where there are none.
     """
 
-    def __init__(self, current: Callable[[], Runtime | None], requests: RequestFigures, lag: LoopLag) -> None:
+    def __init__(
+        self,
+        current: Callable[[], Runtime | None],
+        requests: RequestFigures,
+        lag: LoopLag,
+        spans: SpanFigures | None = None,
+    ) -> None:
         self._current = current
         self._requests = requests
         self._lag = lag
+        self._spans = spans
         self._build = (metadata.version("breakwater"), platform.python_version())
 
     async def read(self) -> list[Reading]:
@@ -222,6 +237,9 @@ class GatewayMetrics:
         yield Reading("gateway_requests_total", ("none", "refused"), requests.refused)
         for code, count in requests.codes.items():
             yield Reading("gateway_request_errors_total", (code,), count)
+        if (spans := self._spans) is not None:
+            for outcome in ("exported", "dropped", "failed"):
+                yield Reading("gateway_trace_spans_total", (outcome,), getattr(spans, outcome))
 
 
 def _runtime(runtime: Runtime) -> Iterator[Reading]:

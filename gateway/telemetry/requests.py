@@ -148,6 +148,8 @@ class RequestLog:
             line["tenant"] = caller.tenant
         line["request_id"] = caller.request_id
         line["correlation_id"] = caller.correlation_id
+        if caller.span is not None:
+            line["trace_id"] = caller.span.trace
         return line
 
 
