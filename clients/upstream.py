@@ -16,6 +16,7 @@ from clients.hooks import CircuitEvent, EndpointEvent, Hooks, NoHooks, ServedEve
 from clients.pipeline import assemble
 from clients.protocols.graphql import GraphQLExchange
 from clients.protocols.rest import RestExchange
+from clients.series import Counts, Series, Slot
 from clients.service import Service
 from clients.stages.breaker import all_refuse
 from clients.stages.cache_key import CacheKeys
@@ -109,6 +110,7 @@ class Upstream:
         self._figures = ServedFigures()
         self._calls = CallTraffic(now)
         self._attempts = {protocol: Traffic(now) for protocol in self._exchanges}
+        self._series = Series(now)
         self._since = now
         self._time_in = TimeIn(Health.HEALTHY, now)
         self._budgets = {protocol: RetryBudget(policy.retry.budget, now=now) for protocol in self._exchanges}
@@ -254,6 +256,16 @@ class Upstream:
         calls = self._calls.read_calls(now, window=window)
         return UpstreamFigures(calls, attempts, self._since, self._time_in.read(now))
 
+    def mark(self) -> None:
+        """End a slot of `recent`; whoever wants such slots calls this every `clients.series.SLOT_S` seconds."""
+        now = self._clock.now()
+        self._series.mark(self._counts(now), now)
+
+    def recent(self) -> tuple[Slot, ...]:
+        """The last quarter of an hour, oldest first; their `ways` are those of `ServedBy`, in its order."""
+        now = self._clock.now()
+        return self._series.read(self._counts(now), now)
+
     async def ping(self) -> tuple[Checked, ...]:
         """Check its health once, now: GraphQL, and REST when `health.path` says what to ask for, at every endpoint.
 
@@ -367,6 +379,16 @@ class Upstream:
 
     def _note_health(self) -> None:
         self._time_in.enter(self.status().health, self._clock.now())
+
+    def _counts(self, now: float) -> Counts:
+        traffic, served = self._calls.read(now, window=False), self._figures.counts
+        return Counts(
+            traffic.succeeded + traffic.failed,
+            traffic.failed,
+            served[ServedBy.STALE],
+            traffic.durations.counts,
+            tuple(served.values()),
+        )
 
     def _retry_status(self, now: float) -> RetryStatus:
         budgets, made = [budget.status(now) for budget in self._budgets.values()], self._retries

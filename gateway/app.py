@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 from clients.call import Caller
 from clients.clock import Clock, SystemClock
 from clients.timeouts import Timeouts
+from clients.upstream import Upstream
 from gateway import collector, identity
 from gateway.alerts import open_alerts
 from gateway.config import Config, ConfigError, FederationConfig, load
@@ -38,6 +39,7 @@ from gateway.identity.settings import ops_access
 from gateway.ops.envelope import Envelope
 from gateway.ops.monitoring import Monitoring
 from gateway.ops.probes import probe_routes
+from gateway.ops.status import StatusPage, own_documents
 from gateway.pipeline import OperationPipeline
 from gateway.runtime import Parts, Runtime, Wires, load_schema, open_runtime, pyreqwest_wire
 from gateway.subscriptions.connections import Connections
@@ -51,6 +53,7 @@ from gateway.telemetry.figures import RequestFigures
 from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.opening import open_tracing
 from gateway.telemetry.requests import RequestLog
+from gateway.telemetry.series import RecentFigures
 from gateway.telemetry.upstreams import UpstreamLog
 from gateway.yaml_source import Finding
 from schema.build import core_schema
@@ -73,6 +76,10 @@ class _Serving:
         if self.pipeline is None:
             raise RuntimeError("the application is asked outside of its lifespan")
         return self.pipeline.handle(exchange)
+
+    def upstreams(self) -> Collection[Upstream]:
+        """The upstreams as they are now."""
+        return () if self.runtime is None else self.runtime.upstreams.values()
 
     @property
     def has_subscriptions(self) -> bool:
@@ -166,6 +173,7 @@ def create_app(
     figures = RequestFigures()
     lag = LoopLag()
     tracing = open_tracing(config.tracing, random, clock)
+    recent = RecentFigures(figures, serving.upstreams, clock)
     metrics = ExposedMetrics(
         config.metrics, lambda: serving.runtime, figures, lag, workers=workers, spans=tracing.figures
     )
@@ -217,6 +225,7 @@ def create_app(
             serving.responses = Responses(serving.pipeline, shedding, log.masked, tracing.recording)
             serving.identifier = known.unlimited
             serving.runtime = runtime
+            stack.enter_context(recent)
             on_settled()
             structlog.get_logger("gateway").info("ready", upstreams=len(runtime.upstreams))
             try:
@@ -255,6 +264,9 @@ def create_app(
     monitoring = Monitoring(lambda: serving.runtime, figures, lag, envelope, operators)
     probes = probe_routes(lambda: None if draining.active else serving.runtime, operators, envelope)
     routes = [*probes, *metrics.routes, *monitoring.routes()]
+    if config.ops.status_page:
+        documents = own_documents(config, schema)
+        routes += StatusPage(lambda: serving.runtime, recent, envelope, operators, documents).routes()
     if graphiql is not None:
         routes += graphiql.routes()
     return Application(

@@ -10,6 +10,7 @@ import schema.enums  # noqa: F401 - describes ProtocolName before a field has it
 from clients import figures, upstream, upstream_status
 from clients.call import ProtocolName
 from clients.health import Health
+from schema import upstream_recent
 from schema.scalars import Long
 
 Wall = Callable[[float], datetime]
@@ -103,6 +104,10 @@ class FiguresReading:
         """As they are now."""
         return self._of.figures()
 
+    def recent(self) -> list[upstream_recent.UpstreamSlot]:
+        """Its last quarter of an hour."""
+        return upstream_recent.recent(self._of.recent(), self.wall)
+
 
 @strawberry.type
 class UpstreamFigures:
@@ -139,6 +144,11 @@ class UpstreamFigures:
     def latency(self) -> UpstreamLatency:
         """Durations of whole calls."""
         return _latency(self.reading.figures.calls.traffic)
+
+    @strawberry.field(description=upstream_recent.DESCRIPTION)
+    def recent(self) -> list[upstream_recent.UpstreamSlot]:
+        """The last quarter of an hour."""
+        return self.reading.recent()
 
     @strawberry.field(
         description="Why calls were not answered, by code, since the gateway started; the one met last comes first. "

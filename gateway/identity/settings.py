@@ -92,6 +92,9 @@ class OpsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     public: bool | None = None
     """Everybody is an operator. Default: in development, unless jwt, scopes_header or admin_token can tell them."""
 
+    status_page: bool = True
+    """Serve `/status`, a page that shows operators how everything does; the page itself holds nothing. Default true."""
+
     def __repr__(self) -> str:
         return f"OpsConfig(public={self.public!r})"  # the token is a secret
 

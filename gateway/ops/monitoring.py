@@ -20,6 +20,7 @@ from gateway.http.negotiation import check_content_type
 from gateway.identity.operators import Operators
 from gateway.ops.envelope import Ask, Envelope
 from gateway.ops.errors import NotFound, NotReady
+from gateway.ops.guard import for_operators
 from gateway.ops.plain import Wall, plain
 from gateway.ops.probes import health_body
 from gateway.runtime import Runtime
@@ -71,12 +72,8 @@ class Monitoring:
         ]
 
     def _route(self, path: str, ask: Ask, *, method: str = "GET", open_to_all: bool = False) -> Route:
-        async def guarded(request: Request) -> Any:
-            if (refusal := await self._operators.refusal(request.scope)) is not None:
-                raise refusal
-            return await ask(request)
-
-        return Route(path, self._envelope.around(ask if open_to_all else guarded), methods=[method])
+        asked = ask if open_to_all else for_operators(self._operators, ask)
+        return Route(path, self._envelope.around(asked), methods=[method])
 
     def _runtime(self) -> Runtime:
         runtime = self._current()
@@ -144,7 +141,7 @@ class Monitoring:
 
     async def _circuits(self, _: Request) -> Mapping[str, Any]:
         runtime = self._runtime()
-        found = [circuit for upstream in runtime.upstreams.values() for circuit in _circuits(upstream, runtime.wall)]
+        found = [circuit for upstream in runtime.upstreams.values() for circuit in circuits_of(upstream, runtime.wall)]
         states = [circuit["state"] for circuit in found]
         return {
             "worker": os.getpid(),
@@ -214,17 +211,18 @@ def _named(runtime: Runtime, name: str) -> tuple[Upstream, ProtocolName | None]:
     service, _, protocol = name.rpartition(":")
     if service in upstreams and protocol in set(ProtocolName):
         return upstreams[service], ProtocolName(protocol)
-    known = [each["name"] for upstream in upstreams.values() for each in _circuits(upstream, runtime.wall)]
+    known = [each["name"] for upstream in upstreams.values() for each in circuits_of(upstream, runtime.wall)]
     raise NotFound(
         errors=[{"message": "There is no such circuit.", "extensions": {"known": sorted({*upstreams, *known})}}]
     )
 
 
 def _of(upstream: Upstream, protocol: ProtocolName | None, wall: Wall) -> list[dict[str, Any]]:
-    return [c for c in _circuits(upstream, wall) if protocol is None or c["protocol"] == protocol.value]
+    return [c for c in circuits_of(upstream, wall) if protocol is None or c["protocol"] == protocol.value]
 
 
-def _circuits(upstream: Upstream, wall: Wall) -> Iterator[dict[str, Any]]:
+def circuits_of(upstream: Upstream, wall: Wall) -> Iterator[dict[str, Any]]:
+    """The circuits of an upstream, as JSON."""
     status = upstream.status()
     each = (
         status.by_operation.items()

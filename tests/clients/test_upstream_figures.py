@@ -204,3 +204,30 @@ async def test_the_keys_of_batched_calls_are_counted_by_size() -> None:
         batches = made.upstream.figures().calls.batches
         assert batches.counts == (1, 0, 0, 1, *[0] * 7)
         assert batches.total == 8
+
+
+async def test_the_last_quarter_of_an_hour_is_told_slot_by_slot_when_somebody_marks_them() -> None:
+    async with rig(cache=CachePolicy(stale_if_error_s=600)) as made:
+        await made.execute(ask_one())
+        await made.clock.advance(10)
+        made.upstream.mark()
+        made.script.graphql.behave(status(500))
+        made.script.rest.behave(status(500))
+        await made.execute(ask_one())
+        await made.clock.advance(4)
+        first, running = made.upstream.recent()
+        assert (first.seconds, first.counts.calls, first.counts.stale) == (10.0, 1, 0)
+        assert (running.at, running.seconds) == (first.at + 10.0, 4.0)
+        assert (running.counts.calls, running.counts.failed, running.counts.stale) == (1, 0, 1)
+        assert dict(zip(ServedBy, running.counts.ways, strict=True))[ServedBy.STALE] == 1
+        assert sum(running.counts.durations) == 1
+
+
+async def test_a_call_that_is_not_answered_is_a_failed_one_of_its_slot() -> None:
+    async with rig() as made:
+        made.script.graphql.behave(status(500))
+        made.script.rest.behave(status(500))
+        with pytest.raises(UpstreamError):
+            await made.execute(ask_one())
+        [running] = made.upstream.recent()
+        assert (running.counts.calls, running.counts.failed) == (1, 1)

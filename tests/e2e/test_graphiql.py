@@ -1,7 +1,5 @@
 """GraphiQL in a real browser, from local files only."""
 
-import os
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -35,8 +33,6 @@ async def test_a_query_is_asked_and_answered_in_the_browser(gateway: Gateway) ->
         await page.locator(".result-window").get_by_text("Customer 3").wait_for(timeout=15_000)
         assert watched.complaints == []
         assert all(address.startswith((gateway.server.url, "data:")) for address in watched.addresses)
-        if "BREAKWATER_SCREENSHOTS" in os.environ:
-            await page.screenshot(path=Path(os.environ["BREAKWATER_SCREENSHOTS"]) / "graphiql.png")
 
 
 @needs_browser

@@ -155,7 +155,12 @@ async def test_tokens_of_other_scopes_or_tenants_have_their_own_execution() -> N
     async with known(issuer={"tenant_claim": "tid"}, **sections) as asked:
         crowd = Crowd(asked.gateway)
         first = asked.issuer.bearer()
-        others = [{"scope": "a"}, {"tid": "acme"}, {"sub": "bob"}, {"exp": int(asked.clock.wall().timestamp()) + 60}]
+        others: list[dict[str, Any]] = [
+            {"scope": "a"},
+            {"tid": "acme"},
+            {"sub": "bob"},
+            {"exp": int(asked.clock.wall().timestamp()) + 60},
+        ]
         for headers in (first, first, first, *(asked.issuer.bearer(**claims) for claims in others)):
             await crowd.ask(headers=headers)
         assert {answer.response.status_code for answer in await crowd.release()} == {200}

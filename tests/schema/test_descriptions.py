@@ -47,4 +47,7 @@ def test_counts_since_the_start_may_outgrow_an_int() -> None:
         "UpstreamEndpoint.outstanding",
         "UpstreamEndpoint.weight",
         "UpstreamLatency.count",
+        "UpstreamSlot.calls",
+        "UpstreamSlot.failed",
+        "UpstreamSlot.stale",
     }

@@ -1,0 +1,19 @@
+"""What stands before everything that is for operators only."""
+
+from typing import Any
+
+from starlette.requests import Request
+
+from gateway.identity.operators import Operators
+from gateway.ops.envelope import Ask
+
+
+def for_operators(operators: Operators, ask: Ask) -> Ask:
+    """The same, but it refuses everybody else."""
+
+    async def guarded(request: Request) -> Any:
+        if (refusal := await operators.refusal(request.scope)) is not None:
+            raise refusal
+        return await ask(request)
+
+    return guarded
