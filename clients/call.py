@@ -87,6 +87,7 @@ class Caller(msgspec.Struct, frozen=True):
         span: what is recorded of the request, as far as it has come; None when it is not traced.
         propagated: headers that an attempt is sent, so that the trace goes on upstream; None when nothing is traced,
             and until an attempt of a recorded request is made, which has its own.
+        admin: whether it came with the admin token.
     """
 
     request_id: str
@@ -103,6 +104,7 @@ class Caller(msgspec.Struct, frozen=True):
     heard: Heard | None = None
     span: Span | None = None
     propagated: Mapping[str, str] | None = None
+    admin: bool = False
 
     def __repr__(self) -> str:
         return f"Caller({self.request_id!r}, tenant={self.tenant!r}, user={self.user!r})"  # no credential, no header

@@ -30,6 +30,8 @@ BATCH_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 
 _SLICES = 10
 _SLICE_S = WINDOW_S / _SLICES
+LAST_ERRORS = 10
+"""Errors that are kept one by one."""
 _PENDING = 512  # 4 kB, and a pause of a quarter of a millisecond when they are folded
 
 State = TypeVar("State", bound=Hashable)
@@ -144,6 +146,7 @@ class TrafficFigures:
         per_s: that succeeded or failed each second of the window.
         error_ratio: failed share of the window, 0 to 1; None while nothing ended in it.
         errors: by code, since the start; the code met last comes first.
+        last_errors: the latest few of them, the last one first.
     """
 
     begun: int
@@ -157,7 +160,12 @@ class TrafficFigures:
     error_ratio: float | None
     latency: Latency
     errors: tuple[ErrorCount, ...]
-    last_error: LastError | None
+    last_errors: tuple[LastError, ...]
+
+    @property
+    def last_error(self) -> LastError | None:
+        """The last of them."""
+        return self.last_errors[0] if self.last_errors else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +239,7 @@ class Traffic:
         self._durations = Histogram(DURATION_BOUNDS_S)  # of what is folded
         self._failed = 0
         self._errors: dict[str, list[float]] = {}  # code: times, last at; there are as many as kinds of errors
-        self._last_error: tuple[str, str, str, float, str, str] | None = None
+        self._last_errors: deque[tuple[str, str, str, float, str, str]] = deque(maxlen=LAST_ERRORS)
         self._start = now
         self._slices: deque[_Slice] = deque([_Slice(0)])
         self._slice = self._slices[0]
@@ -258,7 +266,8 @@ class Traffic:
         tally[0] += 1
         tally[1] = now
         # An open circuit refuses in microseconds, so no record is made yet; nor is the error kept, with its frames.
-        self._last_error = code, error.service, error.summary, now, call.operation.name, call.caller.request_id
+        told = code, error.service, error.summary, now, call.operation.name, call.caller.request_id
+        self._last_errors.appendleft(told)
 
     def read(self, now: float, *, window: bool = True) -> TrafficFigures:
         """The figures as they are now; without `window` those since the start alone, for a tenth of the time."""
@@ -280,14 +289,11 @@ class Traffic:
             error_ratio=failed / latency.count if latency.count else None,
             latency=latency,
             errors=tuple(sorted(errors, key=lambda error: -error.last_at)),
-            last_error=self._read_last_error(),
+            last_errors=tuple(
+                LastError(code, f"{service}: {summary}", at, operation, request_id)
+                for code, service, summary, at, operation, request_id in self._last_errors
+            ),
         )
-
-    def _read_last_error(self) -> LastError | None:
-        if self._last_error is None:
-            return None
-        code, service, summary, at, operation, request_id = self._last_error
-        return LastError(code, f"{service}: {summary}", at, operation, request_id)
 
     def _fold(self) -> None:
         self._folded += len(self._slice.pending)

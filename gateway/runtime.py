@@ -1,7 +1,13 @@
 """What one process serves: schema, documents, upstreams and stores, opened together and closed together."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,12 +38,15 @@ from gateway.access.guard import Access
 from gateway.auth import open_authorizer
 from gateway.checks import check_operations, subgraph_routes
 from gateway.config import Config, ConfigError
+from gateway.config.fingerprint import config_hash
 from gateway.errors import OnMasked
 from gateway.execution import Executor, FederatedExecutor, StrawberryExecutor, subscriber
 from gateway.federation.local import LocalSubgraph
 from gateway.federation.rest_routes import require_routes
 from gateway.federation.serving import ServedSupergraph
 from gateway.federation.source import find_source
+from gateway.fleet import Fleet, open_fleet
+from gateway.fleet.messages import digest_of
 from gateway.http.cost import Weights, cost_limit, schema_weights, supergraph_weights
 from gateway.http.documents import DocumentCache
 from gateway.http.limits import DocumentLimitCheck, DocumentLimits
@@ -45,9 +54,11 @@ from gateway.http.persisted import AutomaticQueries, PersistedQueries
 from gateway.http.safelist import Safelist
 from gateway.http.shedding import LoadStatus
 from gateway.identity.settings import ops_access
+from gateway.ops.operations import RuntimeOperations
+from gateway.ops.process import Process
 from gateway.subscriptions.circuits import CircuitFeed, Listener
 from gateway.yaml_source import Finding
-from schema.build import build_schema, core_schema
+from schema.build import build_schema, core_schema, operations
 from schema.context import CircuitNews, OpsAccess
 
 if TYPE_CHECKING:
@@ -97,6 +108,19 @@ class Runtime:
     memory: MemoryStore
     redis: "RedisStore | None"
     circuits: CircuitFeed
+    process: Process
+    fleet: Fleet
+    declared: Mapping[str, frozenset[str]]
+    config_hash: str
+
+    @property
+    def operations(self) -> RuntimeOperations:
+        """What operators may ask, and have done."""
+        return RuntimeOperations(self, self.declared, self.config_hash)
+
+    def joined_fleet(self) -> AbstractAsyncContextManager[None]:
+        """Take part in the fleet for as long as it is entered."""
+        return self.fleet.joined(lambda: digest_of(self, self.clock.wall()), self.operations.obey)
 
     @property
     def load(self) -> LoadStatus:
@@ -144,6 +168,7 @@ class Parts:
         identity: what callers are known by, and what is wrong with it.
         safelist: the operations that clients are known to send; kept current with the runtime.
         on_circuit: are told of every change of a circuit, those while it opens among them.
+        process: this one.
     """
 
     wires: Wires
@@ -156,6 +181,7 @@ class Parts:
     identity: Mapping[str, Trouble] = field(default_factory=dict)
     safelist: Safelist | None = None
     on_circuit: Sequence[Listener] = ()
+    process: Process = field(default_factory=Process)
 
 
 def load_schema(config: Config) -> strawberry.Schema:
@@ -288,7 +314,21 @@ async def open_runtime(config: Config, schema: strawberry.Schema, parts: Parts) 
             memory=memory,
             redis=redis,
             circuits=circuits,
+            process=parts.process,
+            fleet=Fleet(parts.process.instance, clock)
+            if config.redis is None
+            else open_fleet(parts.process.instance, config.redis, clock, parts.random),
+            declared=_declared(schema),
+            config_hash=config_hash(config),
         )
+
+
+def _declared(schema: strawberry.Schema) -> dict[str, frozenset[str]]:
+    """By service, the names of the operations that fields of the schema are answered by."""
+    found: dict[str, set[str]] = {}
+    for _, operation in operations(schema):
+        found.setdefault(operation.service, set()).add(operation.circuit_name)
+    return {service: frozenset(names) for service, names in found.items()}
 
 
 def _connected(wire: Wire, wires: Wires, service: Service) -> Wire:

@@ -16,11 +16,11 @@ from strawberry.types.base import StrawberryObjectDefinition
 
 from clients.operation import Operation, OperationError
 from loaders.fields import OPERATION
-from schema import circuit_changes, health, upstreams
+from schema import about, actions, circuit_changes, fleet, health, upstreams
 from schema.access import guarded
 from schema.scalars import SCALARS
 
-_ALWAYS: tuple[ModuleType, ...] = (upstreams, health, circuit_changes)
+_ALWAYS: tuple[ModuleType, ...] = (upstreams, health, about, fleet, circuit_changes, actions)
 
 
 class SchemaError(Exception):

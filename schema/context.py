@@ -10,6 +10,7 @@ from clients.call import Caller
 from clients.hooks import CircuitEvent
 from clients.upstream import Upstream
 from loaders.scope import LoaderScope
+from schema.operations import Operations
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,11 @@ class GatewayState(Protocol):
     @property
     def ops_access(self) -> OpsAccess:
         """What makes an operator of a caller."""
+        ...
+
+    @property
+    def operations(self) -> Operations:
+        """What operators may ask beyond all this, and have done."""
         ...
 
     def circuit_changes(self) -> AbstractContextManager[AsyncIterator[CircuitNews]]:

@@ -42,6 +42,31 @@ class Load:
     shed: Long = strawberry.field(description="Requests refused for overload since it began to serve.")
 
 
+@strawberry.type(description="What this process needs of its machine.")
+class GatewayProcess:
+    """What this process needs of its machine."""
+
+    memory_bytes: Long | None = strawberry.field(
+        description="Memory it has in use (RSS); null where the system does not tell."
+    )
+    peak_memory_bytes: Long | None = strawberry.field(
+        description="The most it ever had; null where the system does not tell."
+    )
+    loop_lag_ms: float = strawberry.field(description="How late its event loop was at the last of four looks a second.")
+    max_loop_lag_ms: float = strawberry.field(description="The latest that it ever was.")
+
+
+@strawberry.type(description="The supergraph that is served.")
+class GatewaySupergraph:
+    """The supergraph that is served."""
+
+    source: str = strawberry.field(description="Where it was found.")
+    hash: str = strawberry.field(description="Of its text; equal hashes are equal supergraphs.")
+    loaded_at: datetime = strawberry.field(description="When it began to be served.")
+    age_s: float = strawberry.field(description="Seconds since.")
+    trouble: str | None = strawberry.field(description="Why no newer one is served; null for nothing.")
+
+
 @strawberry.type(description="The gateway's health.")
 class Health:
     """The gateway's health."""
@@ -64,6 +89,38 @@ class Health:
         graphql_type=Load | None,
         extensions=[OperatorsOnly()],
     )
+
+    @strawberry.field(
+        description="What this process needs of its machine. For operators.", extensions=[OperatorsOnly()]
+    )
+    def process(self, info: strawberry.Info) -> GatewayProcess | None:
+        """Looked at when it is asked for."""
+        context: GatewayContext = info.context
+        facts = context.state.operations.process()
+        return GatewayProcess(
+            memory_bytes=None if facts.memory_bytes is None else Long(facts.memory_bytes),
+            peak_memory_bytes=None if facts.peak_memory_bytes is None else Long(facts.peak_memory_bytes),
+            loop_lag_ms=round(facts.lag_s * 1000, 3),
+            max_loop_lag_ms=round(facts.max_lag_s * 1000, 3),
+        )
+
+    @strawberry.field(
+        description="The supergraph that is served; null where there is none. For operators.",
+        extensions=[OperatorsOnly()],
+    )
+    def supergraph(self, info: strawberry.Info) -> GatewaySupergraph | None:
+        """As it is now."""
+        context: GatewayContext = info.context
+        facts = context.state.operations.supergraph()
+        if facts is None:
+            return None
+        return GatewaySupergraph(
+            source=facts.origin,
+            hash=facts.digest,
+            loaded_at=facts.loaded_at,
+            age_s=round(facts.age_s, 3),
+            trouble=facts.trouble or None,
+        )
 
 
 @strawberry.type

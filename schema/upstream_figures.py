@@ -79,6 +79,9 @@ class UpstreamAttempts:
     latency: UpstreamLatency = strawberry.field(description="From sending to the last byte, or to the error.")
     errors: list[UpstreamErrorCount] = strawberry.field(description="By code; the one met last comes first.")
     last_error: UpstreamError | None = strawberry.field(description="The last error.")
+    last_errors: list[UpstreamError] = strawberry.field(
+        description=f"The latest {figures.LAST_ERRORS} errors, the last one first."
+    )
 
 
 @strawberry.type(description="How long an upstream was in each `status`, since the gateway started.")
@@ -163,6 +166,13 @@ class UpstreamFigures:
         """The last error of a whole call."""
         return _last_error(self.reading.figures.calls.traffic, self.reading.wall)
 
+    @strawberry.field(
+        description=f"The latest {figures.LAST_ERRORS} errors that left a call unanswered, the last one first."
+    )
+    def last_errors(self) -> list[UpstreamError]:
+        """The latest errors of whole calls."""
+        return _last_errors(self.reading.figures.calls.traffic, self.reading.wall)
+
     @strawberry.field(description=f"The {figures.SLOWEST} slowest operations of {_WINDOW}, slowest first.")
     def slow_operations(self) -> list[UpstreamSlowOperation]:
         """The slowest operations of the window."""
@@ -194,6 +204,7 @@ class UpstreamFigures:
                 latency=_latency(traffic),
                 errors=_errors(traffic, wall),
                 last_error=_last_error(traffic, wall),
+                last_errors=_last_errors(traffic, wall),
             )
             for protocol, traffic in self.reading.figures.attempts.items()
         ]
@@ -247,13 +258,17 @@ def _errors(traffic: figures.TrafficFigures, wall: Wall) -> list[UpstreamErrorCo
 
 
 def _last_error(traffic: figures.TrafficFigures, wall: Wall) -> UpstreamError | None:
-    error = traffic.last_error
-    if error is None:
-        return None
-    return UpstreamError(
-        code=error.code,
-        message=error.message,
-        at=wall(error.at),
-        operation=error.operation,
-        request_id=error.request_id,
-    )
+    return next(iter(_last_errors(traffic, wall)), None)
+
+
+def _last_errors(traffic: figures.TrafficFigures, wall: Wall) -> list[UpstreamError]:
+    return [
+        UpstreamError(
+            code=error.code,
+            message=error.message,
+            at=wall(error.at),
+            operation=error.operation,
+            request_id=error.request_id,
+        )
+        for error in traffic.last_errors
+    ]

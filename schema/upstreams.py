@@ -312,6 +312,11 @@ def _upstream(upstream: clients_upstream.Upstream, wall: Wall) -> Upstream:
     )
 
 
+def circuits_of(upstream: clients_upstream.Upstream, wall: Wall) -> list[Circuit]:
+    """The circuits of an upstream as they are now."""
+    return _circuits(upstream.status(), wall)
+
+
 def _limits(status: UpstreamStatus) -> UpstreamLimits:
     concurrency, rate = status.concurrency, status.rate
     return UpstreamLimits(

@@ -1,7 +1,7 @@
 """What tells two calls apart: service, operation, variables, and everything the answer may depend on about the caller.
 
 Two principals never share a key unless the operation is declared public. Values that JSON spells alike are asked for
-alike, and share.
+alike, and share. A key begins with the names of service and operation, so that what is kept of them can be found.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,13 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 _DIGEST_BYTES = 24
 _PLAIN_BYTES = 40  # a row's own key this long is no shorter as a digest
 _DIGESTED = b"\0"  # no JSON text begins with it
+_END = b"\0"  # of a name: no name has it
+_NAME_BYTES = 64  # of an operation's name; those of query plans are as long as a client likes
+
+
+def key_prefix(service: str, operation: str = "") -> bytes:
+    """What the keys of a service's answers begin with; with the beginning of an operation's name, of those only."""
+    return service.encode() + _END + operation.encode()[:_NAME_BYTES]
 
 
 class CacheKeys:
@@ -27,7 +34,7 @@ class CacheKeys:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._varying = service.varying
-        self._operations: WeakKeyDictionary[Operation, tuple[bytes, blake2b]] = WeakKeyDictionary()
+        self._operations: WeakKeyDictionary[Operation, tuple[bytes, blake2b, bytes]] = WeakKeyDictionary()
 
     def whole(self, call: Call) -> bytes:
         """The key under which a call's answer is kept."""
@@ -46,14 +53,14 @@ class CacheKeys:
 
     def in_flight(self, call: Call) -> tuple[bytes, bytes]:
         """As `whole`, without the digest: for keys that are forgotten when the call has ended."""
-        identity, _ = self._operations.get(call.operation) or self._identify(call.operation)
+        identity, _, _ = self._operations.get(call.operation) or self._identify(call.operation)
         return identity, self._told_by(call, call.variables)
 
     def _digest(self, call: Call, variables: Any) -> bytes:
-        _, begun = self._operations.get(call.operation) or self._identify(call.operation)
+        _, begun, named = self._operations.get(call.operation) or self._identify(call.operation)
         hasher = begun.copy()
         hasher.update(self._told_by(call, variables))
-        return hasher.digest()
+        return named + hasher.digest()
 
     def _told_by(self, call: Call, variables: Any) -> bytes:
         """What tells calls of one operation apart."""
@@ -67,7 +74,7 @@ class CacheKeys:
             (variables, caller.tenant, caller.user, caller.authorization, [headers.get(n) for n in self._varying])
         )
 
-    def _identify(self, operation: Operation) -> tuple[bytes, blake2b]:
+    def _identify(self, operation: Operation) -> tuple[bytes, blake2b, bytes]:
         """The operation by what it asks, so that a changed document never finds the answers of its predecessor."""
         route = self._service.routes.get(operation.name) or operation.rest
         document = operation.graphql.text if operation.graphql else None
@@ -83,7 +90,9 @@ class CacheKeys:
             self._varying,
         )
         identity = blake2b(_encode(parts), digest_size=_DIGEST_BYTES).digest()
-        found = self._operations[operation] = (identity, blake2b(identity, digest_size=_DIGEST_BYTES))
+        begun = blake2b(identity, digest_size=_DIGEST_BYTES)
+        named = key_prefix(self._service.name, operation.name) + _END
+        found = self._operations[operation] = (identity, begun, named)
         return found
 
 

@@ -5,6 +5,7 @@ Redis from costing anything. Nothing Redis does or fails to do is raised to the 
 """
 
 import asyncio
+import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,22 +13,20 @@ from random import Random
 from types import TracebackType
 from typing import Any, Self
 
-from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
 
 from clients.clock import Clock
 from clients.policy import BreakerPolicy
-from clients.state.circuit import Circuit, CircuitStatus, Failure, Outcome, Permit
+from clients.state.circuit import CircuitStatus
 from clients.stores import codec
 from clients.stores.base import Entry
+from clients.stores.redis_calls import BREAKER, RedisCalls
 
 _PREFIX = b"breakwater:%d:" % codec.VERSION
 _BATCH = 100  # writes in one round trip
+_SCANNED = 1_000  # keys looked at in one call, when some are to be found
+_GLOB = re.compile(rb"[\\*?\[\]]")
 _FLUSH_S = 1.0  # how long closing waits for what is still to be written
-_BREAKER = BreakerPolicy(failures=3, open_s=5.0, max_open_s=60.0, probe_timeout_s=5.0)
 
 
 @dataclass(slots=True)
@@ -77,30 +76,17 @@ class RedisStore:
         timeout_s: float = 0.05,
         max_connections: int = 16,
         max_queued: int = 10_000,
-        breaker: BreakerPolicy = _BREAKER,
+        breaker: BreakerPolicy = BREAKER,
     ) -> None:
         self._clock = clock
-        self._timeout_s = timeout_s
         self._max_queued = max_queued
-        self._circuit = Circuit(breaker, now=clock.now(), random=random)
-        self._redis = Redis.from_pool(
-            BlockingConnectionPool.from_url(
-                url,
-                max_connections=max_connections,
-                timeout=timeout_s,
-                # The call as a whole has a deadline. With a socket timeout the library sends under asyncio.wait_for,
-                # which up to Python 3.11 swallows a cancellation that meets the end of what it waits for.
-                socket_timeout=None,
-                socket_connect_timeout=timeout_s,
-                retry=Retry(NoBackoff(), 0),
-                protocol=2,  # RESP3 adds a round trip to every new connection and nothing we use
-            )
+        self._calls = RedisCalls(
+            url, clock, random, timeout_s=timeout_s, max_connections=max_connections, breaker=breaker
         )
-        self._slots = asyncio.Semaphore(max_connections)
         self._queue: OrderedDict[bytes, Entry | None] = OrderedDict()  # None: delete
         self._waiting = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
-        self.figures = RedisFigures()
+        self._figures = RedisFigures()
 
     async def __aenter__(self) -> Self:
         """Start writing."""
@@ -112,18 +98,24 @@ class RedisStore:
     ) -> None:
         await self.aclose()
 
+    @property
+    def figures(self) -> RedisFigures:
+        """The figures as they are now."""
+        self._figures.errors, self._figures.refused = self._calls.errors, self._calls.refused
+        return self._figures
+
     def status(self) -> CircuitStatus:
         """Its circuit, read as data."""
-        return self._circuit.status(self._clock.now())
+        return self._calls.status()
 
     async def get_many(self, keys: Sequence[bytes], kind: Any) -> list[Entry | None]:
         """The entries of `keys`, in their order; see `Store`. Takes `timeout_s` at most."""
         if not keys:
             return []
-        entries = self._entries(await self._call(self._read(keys)), len(keys), kind)
+        entries = self._entries(await self._calls.ask(self._read(keys)), len(keys), kind)
         found = len(keys) - entries.count(None)
-        self.figures.hits += found
-        self.figures.misses += len(keys) - found
+        self._figures.hits += found
+        self._figures.misses += len(keys) - found
         return entries
 
     async def put_many(self, entries: Mapping[bytes, Entry]) -> None:
@@ -145,13 +137,41 @@ class RedisStore:
                     await self._write_queued()
             except TimeoutError:
                 pass  # counted below
-        self.figures.dropped += len(self._queue)
+        self._figures.dropped += len(self._queue)
         self._queue.clear()
-        await self._redis.aclose()
+        await self._calls.aclose()
+
+    async def purge(self, prefix: bytes) -> int | None:
+        """Forget the entries whose keys begin so; gives how many, or None when Redis did not answer to the end.
+
+        Goes through all keys, a thousand at a time: others are served meanwhile.
+        """
+        for key in [key for key in self._queue if key.startswith(prefix)]:
+            del self._queue[key]
+        pattern = _GLOB.sub(rb"\\\g<0>", _PREFIX + prefix) + b"*"
+        cursor, gone = 0, 0
+        while True:
+            looking = self._calls.pipeline()
+            looking.scan(cursor, match=pattern, count=_SCANNED)
+            match await self._calls.ask(looking):
+                case [[int(cursor), list(names)]]:
+                    pass
+                case _:
+                    return None
+            if names:
+                forgetting = self._calls.pipeline()
+                forgetting.unlink(*names)
+                match await self._calls.ask(forgetting):
+                    case [int(count)]:
+                        gone += count
+                    case _:
+                        return None
+            if cursor == 0:
+                return gone
 
     def _read(self, keys: Sequence[bytes]) -> Pipeline:
         # One transaction: the time to live has to be that of the value beside it
-        pipeline = self._redis.pipeline(transaction=True)
+        pipeline = self._calls.pipeline(transaction=True)
         names = [_PREFIX + key for key in keys]
         pipeline.mget(names)
         for name in names:
@@ -174,7 +194,7 @@ class RedisStore:
                 raise codec.CorruptEntryError("not written by a store")
             entry = codec.decode(data, kind, left_s=left_ms / 1000, now=now)
         except codec.CorruptEntryError:
-            self.figures.corrupt += 1
+            self._figures.corrupt += 1
             return None
         return entry if now < entry.stale_until else None
 
@@ -184,7 +204,7 @@ class RedisStore:
             self._queue.move_to_end(key)
         while len(self._queue) > self._max_queued:
             self._queue.popitem(last=False)
-            self.figures.dropped += 1
+            self._figures.dropped += 1
         self._waiting.set()
 
     async def _write_on(self) -> None:
@@ -196,21 +216,21 @@ class RedisStore:
     async def _write_queued(self) -> None:
         while self._queue:
             batch = {key: self._queue[key] for key, _ in zip(self._queue, range(_BATCH), strict=False)}
-            pipeline = self._redis.pipeline(transaction=False)
+            pipeline = self._calls.pipeline()
             for key, entry in batch.items():
                 self._add(pipeline, key, entry)
             commands = len(pipeline)
-            replies = await self._call(pipeline) if commands else []
+            replies = await self._calls.ask(pipeline) if commands else []
             # Only now: a writer cancelled half-way leaves them to be written again, which does no harm
             for key, entry in batch.items():
                 if key in self._queue and self._queue[key] is entry:
                     del self._queue[key]
             if not isinstance(replies, list):
-                self.figures.dropped += commands
+                self._figures.dropped += commands
                 continue
             refused = sum(isinstance(reply, Exception) for reply in replies)
-            self.figures.rejected += refused
-            self.figures.written += len(replies) - refused
+            self._figures.rejected += refused
+            self._figures.written += len(replies) - refused
 
     def _add(self, pipeline: Pipeline, key: bytes, entry: Entry | None) -> None:
         if entry is None:
@@ -222,40 +242,6 @@ class RedisStore:
         try:
             data = codec.encode(entry)
         except Exception:  # noqa: BLE001 - a value nobody foresaw may refuse in any way, and must not end the writer
-            self.figures.rejected += 1
+            self._figures.rejected += 1
         else:
             pipeline.set(_PREFIX + key, data, px=left_ms)
-
-    async def _call(self, pipeline: Pipeline) -> Any:
-        """The replies, with refusals of single commands among them; None when there are none to be had."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._slots.acquire()
-        except TimeoutError:
-            self.figures.errors += 1  # ours to answer for, so the circuit does not hear of it
-            return None
-        try:
-            permit = self._circuit.acquire(self._clock.now())
-            if not isinstance(permit, Permit):
-                self.figures.refused += 1
-                return None
-            return await self._call_permitted(pipeline, permit)
-        finally:
-            self._slots.release()
-
-    async def _call_permitted(self, pipeline: Pipeline, permit: Permit) -> Any:
-        outcome, failure = Outcome.IGNORED, None
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                replies = await pipeline.execute(raise_on_error=False)
-            outcome = Outcome.SUCCESS
-            return replies
-        except Exception as error:  # noqa: BLE001 - garbage breaks the library's parser in ways it does not list
-            # On every failure and on cancellation the library closes the connection: no reply is left for the next.
-            outcome = Outcome.FAILURE
-            code = "REDIS_REFUSED" if isinstance(error, ResponseError) else "REDIS_UNREACHABLE"
-            failure = Failure(code, type(error).__name__, self._clock.now())
-            self.figures.errors += 1
-            return None
-        finally:
-            self._circuit.settle(permit, outcome, self._clock.now(), failure)

@@ -15,7 +15,15 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from gateway import collector
-from gateway.app import CONFIG_VARIABLE, SUPERGRAPH_VARIABLE, WORKERS_VARIABLE, configure_logs, create_app, load_config
+from gateway.app import (
+    CONFIG_VARIABLE,
+    SUPERGRAPH_VARIABLE,
+    WORKER_COUNT_VARIABLE,
+    WORKERS_VARIABLE,
+    configure_logs,
+    create_app,
+    load_config,
+)
 from gateway.cli.numbers import count, port
 from gateway.cli.supergraph import require_supergraph
 from gateway.http.protocol import guarded
@@ -92,6 +100,7 @@ def run(options: argparse.Namespace) -> None:
         else:
             with TemporaryDirectory(prefix="breakwater-") as workers:
                 os.environ[WORKERS_VARIABLE] = workers
+                os.environ[WORKER_COUNT_VARIABLE] = str(options.workers)
                 _Workers(settings, sockets=sockets).run()
 
 

@@ -1,7 +1,17 @@
 """gateway.yaml: what may stand in it, how it is read, and what is refused."""
 
 from gateway.config.loading import ConfigError, is_url, load, parse
-from gateway.config.model import Config, FederationConfig, ServiceConfig
+from gateway.config.model import Config, FederationConfig, RedisConfig, ServiceConfig
 from gateway.identity.settings import IdentityConfig
 
-__all__ = ["Config", "ConfigError", "FederationConfig", "IdentityConfig", "ServiceConfig", "is_url", "load", "parse"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "FederationConfig",
+    "IdentityConfig",
+    "RedisConfig",
+    "ServiceConfig",
+    "is_url",
+    "load",
+    "parse",
+]

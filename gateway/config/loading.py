@@ -9,7 +9,8 @@ import msgspec
 
 from clients.policy import PROFILES, RETRY_PRESETS
 from gateway.alerts.config import located_alerts, may_be_webhook_secret
-from gateway.auth import located_auth, may_be_secret
+from gateway.auth import located_auth
+from gateway.auth import may_be_secret as may_be_secret_of_auth
 from gateway.config.contradictions import contradictions
 from gateway.config.model import Config, SubgraphConfig
 from gateway.identity.settings import located_identity, located_ops, may_be_admin_token
@@ -64,8 +65,7 @@ def parse(
     data = _with_profiles(data, findings)
 
     def secret(path: Path) -> bool:
-        ours = path in document.expanded or "headers" in path or path[:1] == ("redis",)
-        return ours or may_be_secret(path) or may_be_admin_token(path) or may_be_webhook_secret(path)
+        return path in document.expanded or may_be_secret(path)
 
     findings += [finding for finding in check(data, Config, secret=secret) if finding.path not in unset]
     if not findings:
@@ -74,6 +74,12 @@ def parse(
         placed = [Finding(f.path, f.message, f.line or document.line(f.path)) for f in findings]
         raise ConfigError(source, sorted(placed, key=lambda f: f.line or 0))
     return msgspec.convert(data, Config)
+
+
+def may_be_secret(path: Path) -> bool:
+    """Whether what stands at the path of a gateway.yaml is never shown."""
+    ours = "headers" in path or path[:1] == ("redis",)
+    return ours or may_be_secret_of_auth(path) or may_be_admin_token(path) or may_be_webhook_secret(path)
 
 
 def is_url(text: str) -> bool:

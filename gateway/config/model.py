@@ -110,6 +110,8 @@ class RedisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """redis://, rediss:// or unix:// URL."""
     timeout_s: PositiveSeconds = 0.05
     """For connecting and for each reply; slower counts as a miss. Default 50 ms."""
+    fleet_every_s: PositiveSeconds = 2.0
+    """How often an instance tells the others of itself; after four times as long in silence it is gone. Default 2."""
 
     def __repr__(self) -> str:
         return f"RedisConfig(timeout_s={self.timeout_s!r})"  # the URL may hold a password

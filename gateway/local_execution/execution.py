@@ -36,7 +36,7 @@ class LocalSchema:
 
     def prepared(self, document: Document, operation: Operation) -> Prepared:
         """An operation, ready to run; kept with its document."""
-        key = (self, operation.name)
+        key = (operation.name, self)
         made: Prepared | None = document.prepared.get(key)
         if made is None:
             made = document.prepared[key] = Prepared(self._schema, operation.node, document.fragments)

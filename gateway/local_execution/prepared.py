@@ -17,6 +17,7 @@ from graphql import (
 )
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
+from gateway.local_execution.describe import describe
 from gateway.local_execution.layout import NotCompiled, Program
 from schema.build import core_schema
 
@@ -67,6 +68,17 @@ class Prepared:
                 return f"it has been asked with {_MAX_OUTCOMES} outcomes of its conditions already"
             made = self._programs[outcome] = self._make(dict(zip(self.conditional, outcome, strict=True)))
         return made
+
+    def compiled(self) -> bool | str | None:
+        """Whether its programs could be made: True, the reason against one, or None when none was asked for yet."""
+        if self._refused:
+            return self._refused
+        return next((made for made in self._programs.values() if isinstance(made, str)), bool(self._programs) or None)
+
+    def describe(self) -> str | None:
+        """Its first program, for people to read; None where it has none."""
+        programs = (made for made in self._programs.values() if isinstance(made, Program))
+        return next((describe(program) for program in programs), None)
 
     def _make(self, conditions: Mapping[str, bool]) -> Program | str:
         try:

@@ -9,11 +9,10 @@ from gateway.ops.envelope import Ask
 
 
 def for_operators(operators: Operators, ask: Ask) -> Ask:
-    """The same, but it refuses everybody else."""
+    """The same, but it refuses everybody else; `request.state.caller` is who asks."""
 
     async def guarded(request: Request) -> Any:
-        if (refusal := await operators.refusal(request.scope)) is not None:
-            raise refusal
+        request.state.caller = await operators.require(request.scope)
         return await ask(request)
 
     return guarded

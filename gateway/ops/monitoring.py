@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
-import structlog
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.routing import Route
 
 from clients.call import ProtocolName
 from clients.figures import HistogramFigures
 from clients.state.circuit import Mode, State
-from clients.state.circuits import NoSuchCircuit
 from clients.upstream import Upstream
 from gateway.http.errors import MalformedRequest, PayloadTooLarge
 from gateway.http.negotiation import check_content_type
@@ -26,6 +25,7 @@ from gateway.ops.probes import health_body
 from gateway.runtime import Runtime
 from gateway.telemetry.figures import KindFigures, RequestFigures
 from gateway.telemetry.loop_lag import LoopLag
+from schema.operations import CircuitTarget, Refused
 
 _MOST_BODY = 10_000
 _SLOWEST = 20
@@ -55,7 +55,6 @@ class Monitoring:
         self._lag = lag
         self._envelope = envelope
         self._operators = operators
-        self._log = structlog.get_logger("monitoring")
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -166,18 +165,11 @@ class Monitoring:
         check_content_type(request.headers.get("content-type"), request.headers.get("content-encoding"))
         reason = _reason(await _body(request))
         upstream, protocol = _named(runtime, request.path_params["name"])
-        request_id = request.state.request_id
+        caller = replace(request.state.caller, request_id=request.state.request_id)
         try:
-            upstream.reset_circuit(by="an operator", reason=reason, protocol=protocol)
-        except NoSuchCircuit as error:
-            raise NotFound(f"{error}.") from error
-        self._log.warning(
-            "circuit reset by an operator",
-            service=upstream.name,
-            protocol=None if protocol is None else protocol.value,
-            reason=reason,
-            request_id=request_id,
-        )
+            await runtime.operations.reset_circuit(caller, CircuitTarget(upstream.name, protocol, None, reason))
+        except Refused as error:
+            raise NotFound(str(error)) from error
         return {"worker": os.getpid(), "circuits": _of(upstream, protocol, runtime.wall)}
 
 

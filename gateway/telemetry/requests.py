@@ -80,6 +80,7 @@ class RequestLog:
                     degraded=bool(degraded),
                     data=answer.data is not msgspec.UNSET and answer.data is not None,
                 )
+            operation.figures.note(duration_s, errors, degraded, context.caller.tally.counts)
             if (
                 self._leaves_out is not None
                 and duration_s < self._slow_s

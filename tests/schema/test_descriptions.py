@@ -30,6 +30,7 @@ def test_counts_since_the_start_may_outgrow_an_int() -> None:
         if str(it.type).rstrip("!") == "Int"
     }
     assert ints == {
+        "CachePurge.memoryEntries",
         "CircuitChange.missed",
         "CircuitWindow.calls",
         "CircuitWindow.failed",
@@ -38,6 +39,14 @@ def test_counts_since_the_start_may_outgrow_an_int() -> None:
         "ConcurrencyLimit.inFlight",
         "ConcurrencyLimit.limit",
         "ConcurrencyLimit.queued",
+        "FleetCircuit.closed",
+        "FleetCircuit.halfOpen",
+        "FleetCircuit.open",
+        "GatewayBuild.pid",
+        "GatewayBuild.workers",
+        "GatewayInstance.circuitsLeftOut",
+        "GatewayInstance.inFlight",
+        "GatewayInstance.pid",
         "Load.inFlight",
         "Load.limit",
         "RateLimit.capacity",

@@ -110,6 +110,9 @@ async def test_one_query_shows_rates_errors_stale_share_slow_operations_and_upti
         }
         assert found["errors"] == [{"code": "SERVICE_UNAVAILABLE", "count": 1, "lastAt": "2026-01-01T00:00:10+00:00"}]
         assert found["lastError"]["requestId"] == request_id
+        late = (await gateway.ask('{ customer(id: "3") { name } }')).response.headers["x-request-id"]
+        latest = (await gateway.ask('{ upstreams(name: "customers") { lastErrors { requestId code } } }')).data
+        assert [each["requestId"] for each in latest["upstreams"][0]["lastErrors"]] == [late, request_id]
         assert found["lastError"]["message"].startswith("customers: no way to it answered (the graphql circuit is open")
         assert [slow["operation"] for slow in found["slowOperations"]] == ["Customer.by_id"]
         graphql, rest = found["attempts"]

@@ -19,6 +19,7 @@ from gateway.subscriptions.circuits import CircuitFeed
 from schema.build import build_schema
 from schema.context import CircuitNews, OpsAccess
 from schema.health import health_of
+from schema.operations import Operations
 from tests.clients.support import GRAPHQL_ONLY, Rig, ask_one, rig
 from tests.testkit.upstream import status
 
@@ -51,6 +52,10 @@ class State:
     @property
     def ops_access(self) -> OpsAccess:
         return OpsAccess("ops", "ask")
+
+    @property
+    def operations(self) -> Operations:
+        raise NotImplementedError
 
     def circuit_changes(self) -> AbstractContextManager[AsyncIterator[CircuitNews]]:
         return CircuitFeed(NoHooks(), self.made.clock).listening()

@@ -21,7 +21,7 @@ from clients.errors import (
 )
 from clients.operation import Operation
 from clients.policy import BreakerPolicy, CachePolicy
-from clients.stages.cache_key import CacheKeys
+from clients.stages.cache_key import CacheKeys, key_prefix
 from clients.state.circuit import State
 from tests.clients.support import (
     CALLER,
@@ -361,6 +361,17 @@ async def test_an_empty_batch_costs_nothing() -> None:
     async with rig(cache=KEEP) as made:
         assert (await made.execute(ask())).value == []
         assert made.calls == (0, 0)
+
+
+async def test_a_key_begins_with_the_names_of_service_and_operation() -> None:
+    async with rig(cache=KEEP) as made:
+        keys = CacheKeys(made.service)
+        one, many = ask_one(1), ask(1, 2)
+        for key in (keys.whole(one), *keys.rows(many, many.keys or ())):
+            assert key.startswith(key_prefix("crm"))
+        assert keys.whole(one).startswith(key_prefix("crm", one.operation.name[:3]))
+        assert keys.whole(one).startswith(key_prefix("crm", one.operation.name) + b"\0")
+        assert not keys.whole(one).startswith(key_prefix("cr"))
 
 
 async def test_the_ages_are_jittered_by_a_tenth() -> None:

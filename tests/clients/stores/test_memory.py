@@ -78,3 +78,12 @@ async def test_deleted_entries_are_gone_and_unknown_ones_do_not_matter() -> None
     await store.put_many({b"k": entry("v")})
     await store.aclose()
     assert store.figures.entries == 0
+
+
+async def test_what_begins_alike_is_purged_and_nothing_else() -> None:
+    store = MemoryStore(10, 100_000, ManualClock())
+    await store.put_many({b"crm\0a": entry(1), b"crm\0b": entry(2), b"crmx\0a": entry(3)})
+    assert store.purge(b"crm\0") == 2
+    assert await store.get_many([b"crm\0a", b"crm\0b"], int) == [None, None]
+    assert (store.figures.entries, store.figures.bytes, store.figures.evictions) == (1, 600, 0)
+    assert store.purge(b"crm\0") == 0

@@ -336,3 +336,25 @@ async def test_closing_in_front_of_a_silent_redis_is_bounded_and_leaves_no_task(
         assert store.figures.dropped == 1000
         await server.until(lambda s: s.open == 0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_what_begins_alike_is_purged_whatever_bytes_it_is_of_and_what_was_to_be_written(
+    redis: RedisServer,
+) -> None:
+    odd = b"c*[m]?\\\0"
+    async with opened(redis.url) as store:
+        many = {b"%s%d" % (odd, number): entry(number) for number in range(2_500)}
+        await store.put_many({**many, b"c-m-?\\\0": entry(0), b"other": entry(0)})
+        await until(lambda: store.figures.written == 2_502)
+        await store.put_many({odd + b"late": entry(0)})
+        assert await store.purge(odd) == 2_500
+        assert await store.purge(odd) == 0
+    assert redis.command("DBSIZE") == b":2\r\n"
+
+
+async def test_a_purge_that_redis_does_not_answer_says_so(redis: RedisServer) -> None:
+    async with opened(redis.url) as store:
+        await store.put_many({b"k": entry("v")})
+        await until(lambda: store.figures.written == 1)
+        redis.kill()
+        assert await store.purge(b"k") is None

@@ -86,7 +86,7 @@ async def test_health_is_told_by_the_schema_too(tmp_path: Path) -> None:
                 pass
         a.graphql.heal()
         await a.listen()
-        await reloaded(gateway, clock, {"a", "health", "upstreams"})
+        await reloaded(gateway, clock, {"a", "build", "fleet", "health", "plans", "upstreams"})
         async with asyncio.timeout(5):
             while await reason() is not None:
                 await clock.advance(10)

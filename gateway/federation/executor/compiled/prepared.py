@@ -37,6 +37,10 @@ class Prepared:
             made = self._programs[outcome] = self._make(dict(zip(self._conditional, outcome, strict=True)))
         return made
 
+    def compiled(self) -> bool | str | None:
+        """Whether its programs could be made: True, the reason against one, or None when none was asked for yet."""
+        return next((made for made in self._programs.values() if isinstance(made, str)), bool(self._programs) or None)
+
     def _make(self, conditions: Mapping[str, bool]) -> Program | str:
         try:
             return compile_plan(self._model, self._schema, self.plan, conditions)
