@@ -4,14 +4,21 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from random import Random
 from typing import Any, TypeVar
 
 import pytest
+from msgspec.structs import replace
+from structlog.testing import capture_logs
 
+from clients.call import ProtocolName
 from clients.clock import SystemClock
+from clients.state.circuit import Mode
+from gateway.fleet import Fleet
 from gateway.fleet.link import FleetLink
-from gateway.fleet.messages import VERSION, Command, encode, read_command, read_digest
+from gateway.fleet.messages import VERSION, Command, Digest, encode, read_command, read_digest
+from schema.health import HealthStatus
 from tests.testkit.gateway import Gateway, running_gateway
 from tests.testkit.raw_server import Connection, raw_server
 from tests.testkit.redis import RedisServer
@@ -143,6 +150,9 @@ async def test_without_its_redis_it_shows_itself_says_so_and_finds_the_others_ag
         assert found["reason"].startswith("Redis does not answer")
         assert (await one.ask(FORCE)).data["forceCircuit"]["told"] is False
         assert (await one.ask('mutation { resetCircuit(service: "customers") { told } }')).errors == []
+        purged = await one.ask('mutation { purgeCache(service: "customers") { told redisEntries error } }')
+        trouble = "Redis did not answer to the end; some entries may still be there"
+        assert purged.data["purgeCache"] == {"told": False, "redisEntries": None, "error": trouble}
         assert (await one.ask(QUERY)).errors == []  # no request waits for it
     redis.start()
     async with two(redis) as (one, _):
@@ -202,6 +212,62 @@ async def test_a_command_reaches_everybody_once_in_order_and_nobody_twice(redis:
         for number, link in enumerate(links):
             assert await link.tell(f"i{number}", b"d", 60) == [b"1", b"2", b"3"]
             assert await link.tell(f"i{number}", b"d", 60) == []
+
+
+async def test_what_an_instance_does_not_know_it_leaves_alone(redis: RedisServer) -> None:
+    async with running_gateway(sharing(redis)) as one:
+        link = FleetLink(redis.url, SystemClock(), Random(1), timeout_s=5)
+        await until_true(lambda: redis.command("ZCARD", "breakwater:fleet:instances") == b":1\r\n", "its first digest")
+        unknown = Command(VERSION, "other", "force", "nobody", "ada", "r1", mode=Mode.FORCED_OPEN)
+        for command in (
+            unknown,
+            replace(unknown, kind="purge"),
+            replace(unknown, service="bank", protocol=ProtocolName.GRAPHQL),
+            replace(unknown, service="bank", operation="x"),
+            replace(unknown, service="bank"),
+        ):
+            assert await link.command(encode(command))
+        await link.aclose()
+        found = await until(lambda: fleet_of(one), lambda found: len(found["circuits"]) > 0)
+        assert [(c["service"], c["protocol"]) for c in found["circuits"]] == [("bank", "REST")]
+
+
+async def test_what_goes_wrong_once_does_not_end_it(redis: RedisServer) -> None:
+    told = iter([RuntimeError("no digest"), RuntimeError("no digest")])
+    done = asyncio.Event()
+
+    def digest() -> Digest:
+        for error in told:
+            raise error
+        done.set()
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        return Digest(
+            version=VERSION,
+            instance="a",
+            host="h",
+            pid=1,
+            build="0",
+            config_hash="c",
+            supergraph_hash=None,
+            started_at=now,
+            told_at=now,
+            in_flight=0,
+            loop_lag_s=0.0,
+            status=HealthStatus.OK,
+            stale_served=0,
+            stale=[],
+            circuits=[],
+            circuits_left_out=0,
+        )
+
+    async def obey(_: Command) -> None:
+        raise AssertionError("nothing was commanded")
+
+    fleet = Fleet("a", SystemClock(), FleetLink(redis.url, SystemClock(), Random(1), timeout_s=5), every_s=0.01)
+    with capture_logs() as lines:
+        async with asyncio.timeout(10), fleet.joined(digest, obey):
+            await done.wait()
+    assert [line["event"] for line in lines] == ["fleet trouble"] * 2
 
 
 def test_a_command_of_another_version_is_none() -> None:
