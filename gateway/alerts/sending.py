@@ -33,7 +33,8 @@ from gateway.auth import SecretFile
 _WAITING = 100  # alerts for one webhook; of more, the oldest are given up
 _FIRST_WAIT_S = 5.0  # after the attempts of one call; each further wait is twice as long
 _MAX_WAIT_S = 300.0
-_FLUSH_S = 5.0
+FLUSH_S = 5.0
+"""At the end, what is still to be sent has so long."""
 
 Wires = Callable[[Service], Wire]
 Upstreams = Callable[[], Mapping[str, Upstream] | None]
@@ -182,7 +183,7 @@ async def open_alerts(
     wires: Wires,
     clock: Clock,
     random: Random,
-    flush_s: float = _FLUSH_S,
+    flush_s: float = FLUSH_S,
 ) -> AsyncIterator[Alerts]:
     """Alerts while the gateway runs.
 

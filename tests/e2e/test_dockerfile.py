@@ -55,7 +55,8 @@ def test_the_steps_install_a_gateway_that_serves(tmp_path: Path) -> None:
 
 
 def test_the_image_runs_without_root_and_has_a_health_check() -> None:
-    assert steps(FINAL, "USER") == ["breakwater"]
+    assert steps(FINAL, "USER") == ["10001:10001"]
+    assert steps(FINAL, "STOPSIGNAL") == ["SIGTERM"]
     assert len(steps(FINAL, "HEALTHCHECK")) == 1
     assert all(re.search(r"-slim\b", line) for line in DOCKERFILE.splitlines() if line.startswith("FROM"))
 
