@@ -178,7 +178,7 @@ def test_the_dashboard_can_be_imported() -> None:
         "Process",
     ]
     assert len({panel.id for panel in DASHBOARD.panels}) == len(DASHBOARD.panels)
-    taken = set()
+    taken: set[tuple[int, int]] = set()
     for place in (panel.gridPos for panel in DASHBOARD.panels):
         cells = {(x, y) for x in range(place.x, place.x + place.w) for y in range(place.y, place.y + place.h)}
         assert not cells & taken
