@@ -109,8 +109,9 @@ async def _form(target: Target) -> str:
 
 async def _graphiql(target: Target) -> str:
     for path in ("/", "/graphiql", "/playground", "/console", "/graphql", "/altair", "/graphql/console"):
-        text, _ = await _ask(target, get(path, "accept: text/html"))
-        if any(word in text.lower() for word in ("graphiql", "playground", "altair", "<html")):
+        [reply] = await target.send(get(path, "accept: text/html"))
+        told = reply.body.decode().lower().replace(f'"path":"{path}"', "")  # an error says what was asked for
+        if any(word in told for word in ("graphiql", "playground", "altair", "<html")):
             return f"a page at {path}"
     return ""
 

@@ -47,3 +47,4 @@ async def test_the_page_in_the_docs_has_every_attack_and_all_passed() -> None:
     assert [attack.name for attack in attacks() if f"| {attack.name} |" not in page] == []
     assert [check.name for check in checks() if f"| {check.name} |" not in page] == []
     assert "; FAILED: " not in page
+    assert "12 of 12 found nothing" in page

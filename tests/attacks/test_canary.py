@@ -11,6 +11,7 @@ import pytest_asyncio
 from starlette.responses import Response
 
 from demo.reviews import reviews_schema
+from tests.attacks.fuzz import MODULES, break_upstreams, operations, requests, run
 from tests.attacks.target import CANARY, Reply, Target, query, serving, target
 from tests.testkit.behaviours import Behaviour, Exchange, reset, status
 from tests.testkit.federation import ScriptedSubgraph
@@ -18,7 +19,6 @@ from tests.testkit.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-MODULES = ("schema.customers", "schema.invoices", "tests.attacks.fields")
 EVERY_ONE = {"breaker": {"failures": 1_000}, "cache": {"max_age_s": 0, "stale_if_error_s": 0}}  # trouble is met
 ERROR = {
     "message": f"at {CANARY}",
@@ -139,6 +139,19 @@ async def test_exceptions_and_services_that_cannot_be_reached(
         assert reply.codes == {"INTERNAL_SERVER_ERROR"}
     reply = await ask(federated[0], LOCAL)
     assert reply.codes == {"UPSTREAM_UNREACHABLE"}
+
+
+async def test_requests_that_nobody_would_write_get_clean_answers_and_learn_no_secret(plain: Target) -> None:
+    """A few hundred of those that `python -m tests.attacks.fuzz` sends by the ten thousand."""
+    for upstream in plain.upstreams.values():
+        upstream.graphql.heal()
+        upstream.rest.heal()
+    break_upstreams(plain)
+    result = await run(plain, requests(200, 3, operations(60, 3)))
+    assert result.wrong == []
+    assert result.statuses["200"] > 20
+    assert result.statuses["400"] > 20
+    assert result.statuses.total() == 200
 
 
 async def test_no_line_of_the_whole_log_has_it(plain: Target, federated: tuple[Target, ScriptedSubgraph]) -> None:

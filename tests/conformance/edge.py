@@ -159,7 +159,7 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{_ATTACKS}::test_all_of_it_leaves_memory_as_it_was",
         ),
         "fuzzed operations, bodies and heads": (
-            "tests/attacks/test_fuzz.py::test_requests_that_nobody_would_write_get_clean_answers_and_learn_no_secret",
+            "tests/attacks/test_canary.py::test_requests_that_nobody_would_write_get_clean_answers_and_learn_no_secret",
         ),
         "a canary in errors, exceptions, headers and URLs shows nowhere": (
             "tests/attacks/test_canary.py::test_a_service_of_the_gateways_own_schema",
