@@ -9,11 +9,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+from demo.products import products_schema
 from tests.testkit.behaviours import hang
+from tests.testkit.federation import ScriptedSubgraph, supergraph_of
 from tests.testkit.ports import free_port
 from tests.testkit.processes import GATEWAY, running
+from tests.testkit.serve import TestServer
 from tests.testkit.upstream import ScriptedUpstream
+from tests.testkit.waiting import Signal
 
 _QUERY = {"query": "{ health { status } }"}
 
@@ -134,3 +142,36 @@ async def test_it_takes_no_request_before_every_upstream_was_checked_once(tmp_pa
 
 async def _started(command: list[str], stack: ExitStack) -> subprocess.Popen[str]:
     return await asyncio.to_thread(stack.enter_context, running(command, f"{_url(command)}/health/ready"))
+
+
+async def test_while_a_supergraph_is_replaced_and_another_is_fetched_what_is_under_way_ends(tmp_path: Path) -> None:
+    fetches: list[asyncio.Event] = []
+    fetched = Signal()
+    sdl = ""
+
+    async def supergraph(_: Request) -> Response:
+        fetches.append(held := asyncio.Event())
+        fetched.notify()
+        if len(fetches) > 2:
+            await held.wait()  # for ever: whoever asks hangs up
+        return Response(sdl)
+
+    products, other = ScriptedSubgraph.of(products_schema()), ScriptedSubgraph.of(products_schema())
+    server = TestServer(Starlette(routes=[Route("/", supergraph)]))
+    async with server, products, other, _client() as http:
+        sdl = supergraph_of({"products": products})
+        federation = f"federation: {{ supergraph: '{server.url}/', poll_interval_s: 1, local: null }}\n"
+        command = _config(tmp_path, federation + "server: { shutdown_grace_s: 0 }\n")
+        with ExitStack() as stack:
+            process = await _started(command, stack)
+            products.graphql.behave(held := hang())
+            query = {"query": "{ products(first: 1) { name } }"}
+            asking = asyncio.create_task(http.post(f"{_url(command)}/graphql", json=query))
+            await products.graphql.wait_for_calls(1)
+            sdl = supergraph_of({"products": other})  # the request goes on with the one it began with
+            await fetched.until(lambda: len(fetches) > 2, "a third fetch")
+            process.send_signal(signal.SIGTERM)
+            held.release()
+            assert (await asking).json()["data"]["products"] == [{"name": "Anchor"}]
+            assert await asyncio.to_thread(process.wait, 20) == 0
+        assert not other.graphql.calls

@@ -5,10 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
+
+_PATIENCE_S = 30.0
 
 GATEWAY = [sys.executable, "-c", "import sys; from gateway.cli import main; sys.exit(main())"]
 """The `gateway` command, run by this Python."""
@@ -29,6 +32,21 @@ def gateway(
     )
 
 
+def _wait_for(process: subprocess.Popen[str], ready_url: str) -> None:
+    """Return once it answers; asked again and again without backing off, which would wait longer than it starts."""
+    deadline = time.monotonic() + _PATIENCE_S
+    with httpx.Client(trust_env=False, timeout=_PATIENCE_S) as client:
+        while True:
+            try:
+                client.get(ready_url).raise_for_status()
+            except httpx.ConnectError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+
 @contextlib.contextmanager
 def running(
     command: list[str], ready_url: str, *, environment: Mapping[str, str] | None = None
@@ -38,8 +56,7 @@ def running(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **(environment or {})}
     )
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(retries=8), trust_env=False) as client:
-            client.get(ready_url, timeout=30).raise_for_status()
+        _wait_for(process, ready_url)
         yield process
     finally:
         if process.poll() is None:
