@@ -106,7 +106,11 @@ class _Greeting(uvicorn.Server):
 
 def _welcome(url: str) -> str:
     return f"""
-Breakwater is at {url}/graphql (open it in a browser for GraphiQL); Ctrl-C ends everything.
+Breakwater is at {url}/graphql; Ctrl-C ends everything. To open in a browser:
+
+   {url}/graphql   GraphiQL
+   {url}/status    what is open, since when and why
+   {url}/metrics   the figures that Prometheus reads
 
 Three things to try:
 
