@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.testkit.behaviours import status
+from tests.testkit.federation import ScriptedSubgraph, federated_gateway, supergraph_of
 from tests.testkit.gateway import Gateway, running_gateway
 from tests.testkit.ports import free_port
 from tests.testkit.processes import GATEWAY, running
@@ -162,3 +163,28 @@ async def test_the_receiver_of_the_how_to_page_takes_what_the_gateway_sends(tmp_
     finally:
         process.kill()
         await process.wait()
+
+
+@pytest.mark.parametrize(
+    ("replaced", "reason"), [(False, "the service is served no more"), (True, "it was replaced by a new one")]
+)
+async def test_a_trouble_ends_when_a_new_supergraph_leaves_its_service_out_or_moves_it(
+    receiver: Receiver, tmp_path: Path, replaced: bool, reason: str
+) -> None:
+    a, b, c = (ScriptedSubgraph.made(f"type Query {{ {name}: Int }}", {name: 1}) for name in "abb")
+    async with a, b, c:
+        (file := tmp_path / "supergraph.graphql").write_text(supergraph_of({"a": a, "b": b}))
+        sections = {
+            "federation": {"supergraph": str(file), "local": None, "poll_interval_s": 0.05},
+            "alerts": _alerts(receiver, every_s=0.05),
+        }
+        breaker = {"b": {"breaker": {"failures": 1, "open_s": 300}}}
+        async with federated_gateway({}, sections, services=breaker) as gateway:
+            b.graphql.behave(status(500))
+            await gateway.ask("{ b }")
+            await receiver.wait_for(1)
+            file.write_text(supergraph_of({"a": a, "b": c} if replaced else {"a": a}))
+            await receiver.wait_for(2)
+    assert [receiver.verified(number)["type"] for number in range(2)] == ["circuit.opened", "circuit.closed"]
+    assert receiver.verified(1)["data"]["service"] == "b"
+    assert receiver.verified(1)["data"]["reason"] == reason
