@@ -164,15 +164,18 @@ async def test_plans_are_the_hot_operations_with_what_they_cost() -> None:
 
 async def test_plans_of_a_schema_that_is_not_federated_say_where_values_come_from_or_why_not() -> None:
     async with running_gateway() as gateway:
-        await gateway.ask(QUERY)
-        await gateway.ask(RELOAD)
+        await gateway.ask(f"query Data {QUERY}")
+        await gateway.ask('query Meta { __type(name: "Query") { name } }')
+        await gateway.ask("mutation Reload { reloadSupergraph { error } }")
         await gateway.ask("{ nothing }")  # refused, so it is no operation
-        found = {plan["kind"]: plan for plan in (await gateway.ask(PLANS)).data["plans"]}
-        assert set(found) == {"query", "mutation"}
-        assert "customer: Customer, a resolver" in found["query"]["plan"]
-        assert (found["query"]["fetches"], found["query"]["compiled"]) == (1, True)
-        assert (found["mutation"]["compiled"], found["mutation"]["notCompiled"]) == (False, "it is a mutation")
-        assert found["mutation"]["plan"] is None
+        found = {plan["name"]: plan for plan in (await gateway.ask(PLANS)).data["plans"]}
+        data, meta, reload = (found.pop(name) for name in ("Data", "Meta", "Reload"))
+        assert found == {}
+        assert "customer: Customer, a resolver" in data["plan"]
+        assert (data["kind"], data["fetches"], data["compiled"]) == ("query", 1, True)
+        assert (meta["compiled"], meta["notCompiled"]) == (False, "it asks for the schema itself")
+        assert meta["plan"] is None
+        assert (reload["kind"], reload["count"], reload["errors"]) == ("mutation", 1, 1)
 
 
 async def test_a_circuit_is_forced_and_given_back_and_the_log_says_who_why_and_from_what_to_what(
