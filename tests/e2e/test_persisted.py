@@ -100,7 +100,7 @@ async def test_no_more_is_kept_than_may_be(automatic: Gateway) -> None:
         await post(automatic, {"query": query(number), "extensions": persisted(sha(query(number)))})
     assert (await post(automatic, {"extensions": persisted(sha(query(100)))})).codes == ["PERSISTED_QUERY_NOT_FOUND"]
     assert (await post(automatic, {"extensions": persisted(sha(query(119)))})).data == NAME
-    large = "#" + "x" * 20_000 + "\n" + query(200)
+    large = "#" + "x" * 15_000 + "\n" + query(200)
     assert (await post(automatic, {"query": large, "extensions": persisted(sha(large))})).data == NAME
     assert (await post(automatic, {"extensions": persisted(sha(large))})).codes == ["PERSISTED_QUERY_NOT_FOUND"]
     assert (await post(automatic, {"extensions": persisted(sha(query(119)))})).data == NAME
