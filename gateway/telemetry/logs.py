@@ -42,6 +42,8 @@ _CLEAN = frozenset(
         "duration_ms",
         "fetches",
         "served_by",
+        "instance",
+        "origin",
     }
 )
 """Fields with ids, figures and words of our own, or clean ids of the client's; they are not looked at."""
