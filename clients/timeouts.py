@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from clients.clock import Clock, Timer
+from clients.loops import RunningLoop
 
 _EARLY_S = 0.002  # loops count in milliseconds, and may call a little early
 
@@ -33,6 +34,7 @@ class Delays:
 
     def __init__(self, delay_s: float, clock: Clock) -> None:
         self.delay_s = delay_s
+        self.loop = RunningLoop()
         self._clock = clock
         self._waiting: deque[Delayed] = deque()  # oldest first
         self._timer: Timer | None = None
@@ -91,10 +93,7 @@ class Block(Delayed):
         self._expired = False
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a timeout needs a task")
-        self._task = task
+        self._task = task = self._delays.loop.task()
         self._cancelling = task.cancelling()
         self.callback = self._expire
         self._delays.add(self)

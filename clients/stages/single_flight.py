@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from clients.call import Answer, Call, Handler
 from clients.clock import Clock
 from clients.errors import DeadlineExceeded
+from clients.loops import RunningLoop
 from clients.operation import Kind
 from clients.span import Span
 from clients.stages.cache_key import CacheKeys
@@ -88,6 +89,7 @@ class SingleFlight:
         self._flights: dict[Hashable, _Flight] = {}
         self._tasks: set[asyncio.Task[Answer]] = set()
         self._closing = False
+        self._loop = RunningLoop()
 
     def __call__(self, call: Call, inner: Handler) -> Awaitable[Answer]:
         """As a stage, for a service whose answers are not kept: calls that are alike share; mutations never."""
@@ -104,7 +106,7 @@ class SingleFlight:
         flight = self._flights.get(key)
         if flight is not None:
             return await self._follow(flight, call, run)
-        flight = self._flights[key] = _Flight(key, call.caller.deadline, asyncio.current_task(), span=call.caller.span)
+        flight = self._flights[key] = _Flight(key, call.caller.deadline, self._loop.task(), span=call.caller.span)
         try:
             answer = await run(call, key)
         except BaseException as error:
@@ -179,7 +181,7 @@ class SingleFlight:
             span.joined(flight.span)
         try:
             while True:
-                waiter = _Waiter(call, run, asyncio.get_running_loop().create_future())
+                waiter = _Waiter(call, run, self._loop.get().create_future())
                 flight.waiters.append(waiter)
                 try:
                     outcome = await self._hear(waiter, flight)

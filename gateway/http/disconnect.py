@@ -26,9 +26,7 @@ async def until_disconnected(work: Awaitable[T], receive: Receive, patience: Del
     task. When this returns or raises, `work` has ended and no task is left. A cancellation from outside passes through,
     also when both come at once: this counts its own cancellation as `asyncio.timeout` does.
     """
-    parent = asyncio.current_task()
-    if parent is None:  # pragma: no cover  # a coroutine awaited outside of asyncio
-        raise RuntimeError("until_disconnected must run in a task")
+    parent = patience.loop.task()
     requested_before = parent.cancelling()
     gone = False
 

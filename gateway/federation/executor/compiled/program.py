@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from graphql import GraphQLSchema
 
+from clients.loops import RunningLoop
 from clients.subgraph import Shape
 from gateway.federation.executor.compiled import code
 from gateway.federation.executor.compiled.layout import NotCompiled, lay_out
@@ -85,12 +86,14 @@ class Program:
 
     Attributes:
         finish: makes the response of the objects; False where something is missing.
+        loop: that it runs on.
     """
 
     root: type[msgspec.Struct]
     groups: tuple[tuple[Step, ...], ...]
     finish: Callable[[Any], bool] | None
     layout: Layout = field(repr=False)
+    loop: RunningLoop = field(default_factory=RunningLoop, repr=False, compare=False)
 
 
 def compile_plan(model: Model, schema: GraphQLSchema, plan: Plan, conditions: Mapping[str, Any]) -> Program:

@@ -96,6 +96,7 @@ class _Run:
     ) -> None:
         self.root = program.root()
         self.ended = False
+        self.loop = program.loop
         self._fetch_typed = fetch
         self._fetcher = fetcher
         self._variables = variables
@@ -196,7 +197,7 @@ class _Run:
         for name in plan.variables:
             if name in self._variables:
                 representations[name] = self._variables[name]
-        outcome: asyncio.Future[Received] = asyncio.get_running_loop().create_future()
+        outcome: asyncio.Future[Received] = self.loop.get().create_future()
         sent = self._sent[plan.id] = _Sent(representations, outcome)
         try:
             request = SubgraphRequest(
@@ -239,7 +240,7 @@ class _Group:
         self._steps = steps
         self._waits = [step.waits for step in steps]
         self._left = len(steps)
-        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ended: asyncio.Future[None] = run.loop.get().create_future()
 
     async def all(self) -> None:
         """Run them all; the first error ends the waiting."""
@@ -250,7 +251,7 @@ class _Group:
         await self._ended
 
     def _start(self, step: Step) -> None:
-        task = asyncio.get_running_loop().create_task(self._chain(step))
+        task = self._run.loop.get().create_task(self._chain(step))
         self._run.tasks.add(task)
         task.add_done_callback(self._finished)
 
