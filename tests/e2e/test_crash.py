@@ -108,6 +108,8 @@ def _entries(url: str) -> int:
         for key in client.scan_iter():
             left_ms = client.pttl(key)
             assert left_ms > 0, f"{key!r} would stay for ever"
+            if key.startswith(b"breakwater:fleet:"):  # what the workers tell of themselves; test_fleet reads it
+                continue
             assert key.startswith(prefix)
             entry = codec.decode(client.get(key), dict[str, Any], left_s=left_ms / 1000, now=0.0)
             assert set(entry.value) >= {"id", "name"}
