@@ -47,9 +47,8 @@ def running(command: Sequence[str], *, port: int, cpu: int | None = None) -> Ite
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of CPU that a process used so far, in user and system mode (proc(5), /proc/pid/stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Seconds of CPU that the threads of a process used so far, to the nanosecond (/proc/pid/task/tid/schedstat)."""
+    return sum(int(file.read_text().split()[0]) for file in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
 def resident_mb(pid: int) -> float:

@@ -25,6 +25,7 @@ import uvloop
 from pyreqwest.client import Client, ClientBuilder
 
 from benchmarks import upstream
+from benchmarks.processes import cpu_s
 
 PORT = 4293
 CONCURRENCY = 50
@@ -79,12 +80,6 @@ def gateway(port: int, way: str, folder: Path, url: str) -> Iterator[int]:
             yield process.pid
         finally:
             process.terminate()
-
-
-def cpu_s(pid: int) -> float:
-    """CPU seconds of a process, user and system, so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def post(client: Client, url: str) -> None:
