@@ -113,7 +113,8 @@ async def test_health_checks_tell_of_a_service_that_nobody_calls() -> None:
         }
         async with running_gateway({"services": {"customers": service}}, clock=clock) as gateway:
             await upstream.rest.wait_for_calls(1)
-            await clock.wait_for_sleepers(1)
+            await clock.settle()
+            idle = len(clock.sleepers)  # the checks' among them: it is ready when the first of them are over
             [state] = (await gateway.ask(STATE)).data["upstreams"]
             assert state["status"] == "HEALTHY"
             assert state["statusReason"] == "every circuit is closed and every health check passes"
@@ -126,7 +127,7 @@ async def test_health_checks_tell_of_a_service_that_nobody_calls() -> None:
             for count in (2, 3):
                 await clock.advance(11)
                 await upstream.rest.wait_for_calls(count)
-                await clock.wait_for_sleepers(1)
+                await clock.wait_for_sleepers(idle)
             [state] = (await gateway.ask(STATE)).data["upstreams"]
             assert state["status"] == "UNHEALTHY"
             assert state["statusReason"] == (

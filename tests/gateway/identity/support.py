@@ -44,9 +44,10 @@ class Known:
         """Let as much time pass as it takes until the keys have been fetched again."""
         fetches = self.issuer.fetches
         await self.clock.wait_for_sleepers(1)
+        idle = len(self.clock.sleepers)
         self.clock.jump(self.clock.sleepers[-1])  # of all that is done now and then, this is done least often
         await until_true(lambda: self.issuer.fetches > fetches, "the keys to be fetched")
-        await self.clock.wait_for_sleepers(1)
+        await self.clock.wait_for_sleepers(idle)
 
 
 @asynccontextmanager
