@@ -40,21 +40,13 @@ class Draining:
 
     def __init__(self, grace_s: float) -> None:
         self._grace_s = grace_s
-        self._began = asyncio.Event()
-
-    @property
-    def active(self) -> bool:
+        self.active = False
         """Whether the process was told to stop."""
-        return self._began.is_set()
-
-    async def began(self) -> None:
-        """Wait until the process is told to stop; what never ends by itself ends then."""
-        await self._began.wait()
 
     def begin(self) -> None:
         """Not ready from now on."""
         if not self.active:
-            self._began.set()
+            self.active = True
             structlog.get_logger("gateway").info("draining", grace_s=self._grace_s)
 
     @contextmanager

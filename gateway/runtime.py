@@ -30,8 +30,6 @@ from clients.stores.base import Store
 from clients.stores.memory import MemoryStore
 from clients.stores.tiered import TieredStore
 from clients.transports.base import Wire
-from clients.transports.options import WireOptions
-from clients.transports.pyreqwest_wire import PyreqwestWire
 from clients.upstream import Upstream
 from gateway.access.config import AccessError, load_evaluator
 from gateway.access.guard import Access
@@ -57,6 +55,7 @@ from gateway.identity.settings import ops_access
 from gateway.ops.operations import RuntimeOperations
 from gateway.ops.process import Process
 from gateway.subscriptions.circuits import CircuitFeed, Listener
+from gateway.wires import wire_to
 from gateway.yaml_source import Finding
 from schema.build import build_schema, core_schema, operations
 from schema.context import CircuitNews, OpsAccess
@@ -71,22 +70,16 @@ Trouble = Callable[[], str]
 Wires = Callable[[Service], Wire]
 """Makes the wire of a service: its own connections, so that one slow service does not use up another's."""
 
-# The wire ends by itself what a cancelled caller left behind; it must not be sooner than the caller's own timer.
-_GIVE_UP_MARGIN_S = 0.25
-
 
 def pyreqwest_wire(service: Service) -> Wire:
     """The default wire of a service."""
     policy = service.policy
-    options = WireOptions(
-        ca_files=service.tls.ca_files,
-        client_cert_file=service.tls.client_cert_file,
-        client_key_file=service.tls.client_key_file,
+    return wire_to(
+        service.tls,
+        timeout_s=policy.timeout_s,
         max_connections=policy.max_connections,
-        give_up_s=policy.timeout_s + _GIVE_UP_MARGIN_S,
         connect_to=connect_to(service),
     )
-    return PyreqwestWire(options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,6 @@ import structlog
 from clients.auth import BadSecret, FileSecret, Secret
 from clients.clock import Clock
 from clients.policy import RatePolicy
-from clients.transports.options import WireOptions
-from clients.transports.pyreqwest_wire import PyreqwestWire
 from gateway.auth import SecretFile, SecretSource
 from gateway.config import Config, ConfigError
 from gateway.identity.identifier import CredentialIdentifier, Identifier
@@ -30,13 +28,12 @@ from gateway.identity.settings import (
     not_an_admin_token,
 )
 from gateway.tls import tls_files
+from gateway.wires import wire_to
 from gateway.yaml_source import Finding
 
 if TYPE_CHECKING:
     from gateway.identity.keys import Read
     from gateway.identity.tokens import Tokens
-
-_GIVE_UP_MARGIN_S = 0.25  # the wire's own end must not come before the timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +141,8 @@ def _reader(issuer: JwtIssuer, config: JwtConfig, stack: AsyncExitStack) -> "Rea
 
     if not is_url(issuer.jwks):
         return from_file(Path(issuer.jwks))
-    files = tls_files(issuer.tls)
     try:
-        wire = PyreqwestWire(
-            WireOptions(
-                ca_files=files.ca_files,
-                client_cert_file=files.client_cert_file,
-                client_key_file=files.client_key_file,
-                max_connections=1,
-                give_up_s=config.timeout_s + _GIVE_UP_MARGIN_S,
-            )
-        )
+        wire = wire_to(tls_files(issuer.tls), timeout_s=config.timeout_s)
     except (OSError, ValueError) as error:
         raise ConfigError("gateway.yaml", [Finding(("identity", "jwt", "issuers"), str(error))]) from error
     stack.push_async_callback(wire.aclose)

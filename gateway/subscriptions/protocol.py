@@ -143,11 +143,6 @@ class Protocol:
             return End(message.id) if self.finish(message.id) else None
         return _PONG if isinstance(message, _Ping) else None
 
-    @property
-    def initialised(self) -> bool:
-        """Whether the client has sent its `connection_init`."""
-        return self._phase is not _Phase.NEW
-
     def acknowledge(self) -> str:
         """The client is known: the message that lets it ask."""
         self._phase = _Phase.READY

@@ -25,18 +25,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clients.clock import Clock
 from clients.span import CANCELLED, Span, Value
 from clients.tracing import code_of
-from clients.transports.options import WireOptions
-from clients.transports.pyreqwest_wire import PyreqwestWire
 from gateway.identity import Identifier
 from gateway.telemetry.otlp import Sender, resource_of
 from gateway.telemetry.spans import TRACE, SpanFigures, Trace, TracedIdentifier
 from gateway.telemetry.tracing_config import BAGGAGE, TracingConfig
 from gateway.tls import tls_files
+from gateway.wires import wire_to
 
 _DEFAULT_ENDPOINT = "http://localhost:4318"
 _PATH = "/v1/traces"
 _SERVICE_NAME = "breakwater"
-_GIVE_UP_MARGIN_S = 0.25
 _MOST_STATE = 2_000  # characters of `tracestate`; the specification asks for 512 at least
 _MOST_BAGGAGE = 8_192  # W3C Baggage, "Limits"
 _MOST_EVENTS = 32  # of a span, so that no loop makes it large
@@ -267,16 +265,7 @@ class Tracing:
     async def __aenter__(self) -> Self:
         config = self._config
         version = metadata.version("breakwater")
-        files = tls_files(config.tls)
-        wire = PyreqwestWire(
-            WireOptions(
-                ca_files=files.ca_files,
-                client_cert_file=files.client_cert_file,
-                client_key_file=files.client_key_file,
-                max_connections=1,
-                give_up_s=config.timeout_s + _GIVE_UP_MARGIN_S,
-            )
-        )
+        wire = wire_to(tls_files(config.tls), timeout_s=config.timeout_s)
         sender = Sender(
             wire,
             _endpoint(config),

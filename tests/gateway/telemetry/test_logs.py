@@ -147,13 +147,13 @@ async def test_what_libraries_log_is_written_as_a_line_of_ours(lines: io.StringI
     handlers, level = root.handlers, root.level
     logs.adopt("info")
     try:
-        logging.getLogger("a.library").info("not worth a line")
+        logging.getLogger("a.package").info("not worth a line")
         logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: RuntimeError('CANARY')")
         logging.getLogger("odd").warning("%d", "not a number")
         try:
             raise RuntimeError("CANARY 4111111111111111")
         except RuntimeError:
-            logging.getLogger("a.library").exception("Exception in ASGI application")
+            logging.getLogger("a.package").exception("Exception in ASGI application")
     finally:
         root.handlers = handlers
         root.setLevel(level)
@@ -163,7 +163,7 @@ async def test_what_libraries_log_is_written_as_a_line_of_ours(lines: io.StringI
         "error",
         "asyncio",
     )
-    assert (second["event"], second["logger"]) == ("Exception in ASGI application", "a.library")
+    assert (second["event"], second["logger"]) == ("Exception in ASGI application", "a.package")
     assert second["exception"].endswith("RuntimeError")
     assert "CANARY" not in lines.getvalue()
 
