@@ -15,12 +15,24 @@ from schema.scalars import Long
 from schema.upstreams import Circuit, circuits_of
 
 _Done = TypeVar("_Done")
-_SERVICE = "The upstream."
-_PROTOCOL = "The protocol whose circuit is meant; all when null."
-_OPERATION = (
-    "The operation whose circuit is meant, where each has its own; all, those not yet called included, when null."
-)
-_REASON = "Why, for the log and for whoever looks at the circuit. Clients of a circuit that is forced open are told."
+_Service = Annotated[str, strawberry.argument(description="The upstream.")]
+_Protocol = Annotated[
+    ProtocolName | None, strawberry.argument(description="The protocol whose circuit is meant; all when null.")
+]
+_Operation = Annotated[
+    str | None,
+    strawberry.argument(
+        description="The operation whose circuit is meant, where each has its own; all, those not yet called included, "
+        "when null."
+    ),
+]
+_Reason = Annotated[
+    str | None,
+    strawberry.argument(
+        description="Why, for the log and for whoever looks at the circuit. Clients of a circuit that is forced open "
+        "are told."
+    ),
+]
 
 
 @strawberry.type(description="A circuit before it was acted upon.")
@@ -87,11 +99,11 @@ class Mutation:
         self,
         info: strawberry.Info,
         *,
-        service: Annotated[str, strawberry.argument(description=_SERVICE)],
+        service: _Service,
         mode: Annotated[Mode, strawberry.argument(description="Who is to decide, and how.")],
-        protocol: Annotated[ProtocolName | None, strawberry.argument(description=_PROTOCOL)] = None,
-        operation: Annotated[str | None, strawberry.argument(description=_OPERATION)] = None,
-        reason: Annotated[str | None, strawberry.argument(description=_REASON)] = None,
+        protocol: _Protocol = None,
+        operation: _Operation = None,
+        reason: _Reason = None,
     ) -> CircuitAction | None:
         """Done in this process first."""
         context: GatewayContext = info.context
@@ -107,10 +119,10 @@ class Mutation:
         self,
         info: strawberry.Info,
         *,
-        service: Annotated[str, strawberry.argument(description=_SERVICE)],
-        protocol: Annotated[ProtocolName | None, strawberry.argument(description=_PROTOCOL)] = None,
-        operation: Annotated[str | None, strawberry.argument(description=_OPERATION)] = None,
-        reason: Annotated[str | None, strawberry.argument(description=_REASON)] = None,
+        service: _Service,
+        protocol: _Protocol = None,
+        operation: _Operation = None,
+        reason: _Reason = None,
     ) -> CircuitAction | None:
         """Done in this process first."""
         context: GatewayContext = info.context
@@ -126,7 +138,7 @@ class Mutation:
         self,
         info: strawberry.Info,
         *,
-        service: Annotated[str, strawberry.argument(description=_SERVICE)],
+        service: _Service,
         key_prefix: Annotated[
             str,
             strawberry.argument(
